@@ -37,12 +37,15 @@ const (
 )
 
 // Notice is something that agents are to be told, not yet numbered. Payload is
-// one of the payload types of this file; a socket that is in several of the
+// one of the payload types of payload.go; a socket that is in several of the
 // rooms gets it once.
 type Notice struct {
 	Name    EventName
 	Rooms   []Room
 	Payload any
+	// Activity marks a conversation.updated that tells only that something
+	// happened: such ones are sent at most once per conversation and second.
+	Activity bool
 }
 
 // FeedEvent is a notice that the feed of an organization has numbered and

@@ -1,0 +1,126 @@
+package domain
+
+import "time"
+
+// AliasKind says what an alias is.
+type AliasKind string
+
+// The kinds of aliases a customer is known by. A user id (WhatsApp's
+// business-scoped user id) beats a number: numbers change hands.
+const (
+	AliasUserID AliasKind = "user_id"
+	AliasNumber AliasKind = "number"
+	AliasPSID   AliasKind = "psid" // Messenger's page-scoped id
+)
+
+// Alias is one name under which a platform knows a customer.
+type Alias struct {
+	Kind  AliasKind
+	Value string
+}
+
+// Customer is who an element of a webhook is about, as the platform says.
+type Customer struct {
+	Aliases []Alias // the strongest first; empty: only a message id tells
+	Name    string  // the profile's name; empty: not told
+	Profile Profile
+}
+
+// Profile is what else the platform told of a customer.
+type Profile struct {
+	Username     string `json:"username,omitempty"`
+	ParentUserID string `json:"parentUserId,omitempty"` // WhatsApp's id over linked portfolios
+	IdentityHash string `json:"identityHash,omitempty"`
+}
+
+// AliasClaim says that an alias belongs to the contact of the change that
+// carries it. The writer refuses the change when the alias is somebody else's,
+// unless it is MoveFrom's: then it moves, and the move is audited.
+type AliasClaim struct {
+	Alias
+	MoveFrom ContactID
+}
+
+// Person is what identity resolution found: the contact of an element, the
+// aliases to claim for it, and the contacts that turned out to be the same one.
+type Person struct {
+	Contact    ContactID
+	ProviderID string // the alias that the contact's id was computed from
+	Claims     []AliasClaim
+	Merged     []ContactID // to be marked as merged into Contact
+}
+
+// KnownAlias is an alias as stored: whose it is, and the user ids of that
+// contact.
+type KnownAlias struct {
+	Alias
+	Contact    ContactID
+	ProviderID string
+	UserIDs    []string
+}
+
+// Identify decides who a customer with these aliases is, given what is stored
+// of them. It is pure: two nodes with the same knowledge decide the same.
+//
+//   - Nothing known: a new contact, computed from the strongest alias.
+//   - A user id or PSID that is known decides. A number that is known with
+//     another user id is another person's former number: it moves here.
+//   - Only the number is known, to a contact without user id: the same person,
+//     who gets the user id as a further alias. With a different user id: a new
+//     person, and the number moves.
+//   - User id and number known to two contacts, and the number's has no user
+//     id: they are one. The user id's contact wins.
+func Identify(organization OrganizationID, provider Provider, aliases []Alias, known []KnownAlias) Person {
+	strongest := aliases[0]
+	owner, found := findAlias(known, strongest)
+	if !found && strongest.Kind == AliasUserID {
+		owner, found = adoptable(known, aliases[1:])
+	}
+	person := Person{Contact: owner.Contact, ProviderID: owner.ProviderID}
+	if !found {
+		person.Contact = ContactIDFor(organization, provider, strongest.Value)
+		person.ProviderID = strongest.Value
+	}
+	for _, a := range aliases {
+		claim := AliasClaim{Alias: a}
+		if k, ok := findAlias(known, a); ok && k.Contact != person.Contact {
+			claim.MoveFrom = k.Contact
+			if len(k.UserIDs) == 0 {
+				person.Merged = append(person.Merged, k.Contact)
+			}
+		}
+		person.Claims = append(person.Claims, claim)
+	}
+	return person
+}
+
+// adoptable finds the contact that is known by one of the weaker aliases and
+// by no user id: a user id that shows up now is that contact's.
+func adoptable(known []KnownAlias, weaker []Alias) (KnownAlias, bool) {
+	for _, a := range weaker {
+		if k, ok := findAlias(known, a); ok && len(k.UserIDs) == 0 {
+			return k, true
+		}
+	}
+	return KnownAlias{}, false
+}
+
+func findAlias(known []KnownAlias, a Alias) (KnownAlias, bool) {
+	for _, k := range known {
+		if k.Alias == a {
+			return k, true
+		}
+	}
+	return KnownAlias{}, false
+}
+
+// Contact is a customer of an organization.
+type Contact struct {
+	ID           ContactID
+	Organization OrganizationID
+	Provider     Provider
+	ProviderID   string
+	Name         string
+	Profile      Profile
+	SeenAt       time.Time
+}

@@ -1,0 +1,142 @@
+package domain
+
+import "time"
+
+// Targets names the stored messages that a decision has to know.
+type Targets struct {
+	ProviderIDs []string
+	IDs         []MessageID
+	UnreadUpTo  time.Time // all outbound ones of that time or before which aren't READ
+}
+
+// IsZero reports whether nothing has to be known.
+func (t Targets) IsZero() bool {
+	return len(t.ProviderIDs) == 0 && len(t.IDs) == 0 && t.UnreadUpTo.IsZero()
+}
+
+// TargetsOf names the messages that Decide needs to know for cmd.
+func TargetsOf(cmd Command) Targets {
+	receive, ok := cmd.(Receive)
+	if !ok {
+		return Targets{}
+	}
+	switch e := receive.Event.(type) {
+	case CustomerReaction:
+		return Targets{ProviderIDs: []string{e.Target}}
+	case MessageEdited:
+		return Targets{ProviderIDs: []string{e.Target}}
+	case MessageRevoked:
+		return Targets{ProviderIDs: []string{e.Target}}
+	case BusinessEcho:
+		return targetsOf(e.ProviderID, e.Ours)
+	case StatusReport:
+		return targetsOf(e.ProviderID, e.Ours)
+	case Watermark:
+		return Targets{ProviderIDs: e.Named, UnreadUpTo: e.UpTo}
+	}
+	return Targets{}
+}
+
+func targetsOf(providerID string, ours MessageID) Targets {
+	t := Targets{}
+	if providerID != "" {
+		t.ProviderIDs = []string{providerID}
+	}
+	if !ours.IsZero() {
+		t.IDs = []MessageID{ours}
+	}
+	return t
+}
+
+// MessageSet is what is known of the stored messages of one conversation: some
+// of them, and of some that they don't exist. The zero value knows nothing.
+type MessageSet struct {
+	byID       map[MessageID]*Message
+	byProvider map[string]*Message // nil: known not to exist
+	absent     map[MessageID]struct{}
+	unreadUpTo time.Time
+}
+
+// Lacks is the part of t that isn't known.
+func (s *MessageSet) Lacks(t Targets) Targets {
+	var lacking Targets
+	for _, id := range t.ProviderIDs {
+		if _, known := s.byProvider[id]; !known {
+			lacking.ProviderIDs = append(lacking.ProviderIDs, id)
+		}
+	}
+	for _, id := range t.IDs {
+		_, absent := s.absent[id]
+		if s.byID[id] == nil && !absent {
+			lacking.IDs = append(lacking.IDs, id)
+		}
+	}
+	if t.UnreadUpTo.After(s.unreadUpTo) {
+		lacking.UnreadUpTo = t.UnreadUpTo
+	}
+	return lacking
+}
+
+// Learn adds what a load for t found; what it didn't find doesn't exist.
+func (s *MessageSet) Learn(t Targets, found []Message) {
+	for _, m := range found {
+		s.Put(m)
+	}
+	for _, id := range t.ProviderIDs {
+		if _, known := s.byProvider[id]; !known {
+			s.byProvider = put(s.byProvider, id, nil)
+		}
+	}
+	for _, id := range t.IDs {
+		if s.byID[id] == nil {
+			s.absent = put(s.absent, id, struct{}{})
+		}
+	}
+	if t.UnreadUpTo.After(s.unreadUpTo) {
+		s.unreadUpTo = t.UnreadUpTo
+	}
+}
+
+// Put makes the set know m as it is now.
+func (s *MessageSet) Put(m Message) {
+	s.byID = put(s.byID, m.ID, &m)
+	delete(s.absent, m.ID)
+	if m.ProviderMessageID != "" {
+		s.byProvider = put(s.byProvider, m.ProviderMessageID, &m)
+	}
+}
+
+// Apply makes the set know what a change does to messages.
+func (s *MessageSet) Apply(change Change) {
+	for _, m := range change.Inserts {
+		s.Put(m)
+	}
+	for _, m := range change.Updates {
+		s.Put(m)
+	}
+}
+
+// Len is how many messages are known.
+func (s *MessageSet) Len() int { return len(s.byID) }
+
+func (s *MessageSet) provider(id string) (Message, bool) {
+	if s == nil || id == "" || s.byProvider[id] == nil {
+		return Message{}, false
+	}
+	return *s.byProvider[id], true
+}
+
+func (s *MessageSet) message(id MessageID) (Message, bool) {
+	if s == nil || s.byID[id] == nil {
+		return Message{}, false
+	}
+	return *s.byID[id], true
+}
+
+func put[K comparable, V any](m map[K]V, k K, v V) map[K]V {
+	if m == nil {
+		m = make(map[K]V)
+	}
+	m[k] = v
+	return m
+}

@@ -1,0 +1,427 @@
+package domain
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// This file decides what elements of webhooks do: the table "What an inbound
+// element does" of docs/rules.md.
+
+// contactRefresh is how stale a contact's last_seen_at may be: not worth a row
+// for every message.
+const contactRefresh = time.Hour
+
+func (d *decision) receive(cmd Receive) error {
+	switch e := cmd.Event.(type) {
+	case CustomerMessage:
+		d.customerMessage(cmd.Origin, e)
+		return nil
+	case CustomerReaction:
+		d.customerReaction(cmd.Origin, e)
+		return nil
+	case BusinessEcho:
+		d.businessEcho(cmd.Origin, e)
+		return nil
+	}
+	if !d.before.Exists() {
+		return ErrNoTarget
+	}
+	switch e := cmd.Event.(type) {
+	case MessageEdited:
+		d.messageEdited(e)
+	case MessageRevoked:
+		d.messageRevoked(e)
+	case StatusReport:
+		d.statusReport(e)
+	case Watermark:
+		d.watermark(e)
+	case SystemNotice:
+		d.systemNotice(cmd.Origin, e)
+	case ThreadNote:
+		d.keepNote(e.Key, e.Note)
+	default:
+		return fmt.Errorf("decide: unknown inbound event %T", e)
+	}
+	return nil
+}
+
+func (d *decision) customerMessage(o Origin, e CustomerMessage) {
+	d.open(o, Pending)
+	d.fromCustomer(o, e.At)
+	d.reopenCompleted()
+	m := Message{
+		Direction: Inbound, Type: e.Type, Body: e.Body, MediaType: e.MediaType, Status: StatusDelivered,
+		ProviderMessageID: e.ProviderID, ReplyToProvider: e.ReplyTo, ProviderAt: e.At, Metadata: e.Metadata,
+	}
+	d.insert(m, AuditMessageReceived, d.identityFacts(o))
+	d.c.Unread++
+	if len(e.Note) > 0 {
+		d.keepNote("referral", e.Note)
+	}
+}
+
+func (d *decision) customerReaction(o Origin, e CustomerReaction) {
+	target, found := d.known.provider(e.Target)
+	removal := e.Emoji == ""
+	switch {
+	case found:
+		if !react(&target, e) {
+			return
+		}
+		d.fromCustomer(o, e.At)
+		if !removal {
+			d.reopenCompleted()
+		}
+		d.update(target)
+		facts := d.identityFacts(o)
+		facts.Message, facts.Reason = target.ID, "reaction"
+		d.audit(AuditMessageReceived, UserID{}, facts)
+	case removal:
+		return // a row for something that was taken back tells nobody anything
+	default:
+		d.open(o, Pending)
+		d.fromCustomer(o, e.At)
+		d.reopenCompleted()
+		m := Message{
+			Direction: Inbound, Type: TypeReaction, Body: e.Emoji, Status: StatusDelivered,
+			ProviderMessageID: e.ProviderID, ReplyToProvider: e.Target, ProviderAt: e.At,
+			Metadata: MessageMetadata{Standby: e.Standby},
+		}
+		d.insert(m, AuditMessageReceived, d.identityFacts(o))
+	}
+	if !removal {
+		d.c.Unread++
+	}
+	d.c.LastMessageAt = d.now()
+}
+
+// byCustomer is the key of the customer's reaction in a message's metadata.
+const byCustomer = "customer"
+
+// react puts the customer's reaction on m; false for a repeat or an older one.
+func react(m *Message, e CustomerReaction) bool {
+	now, was := Reaction{Emoji: e.Emoji, ID: e.ProviderID, At: e.At}, m.Metadata.Reactions[byCustomer]
+	repeat := now.ID != "" && now.ID == was.ID || now.At.Equal(was.At) && now.Emoji == was.Emoji
+	if repeat || now.At.Before(was.At) {
+		return false
+	}
+	reactions := make(map[string]Reaction, len(m.Metadata.Reactions)+1)
+	for who, r := range m.Metadata.Reactions {
+		reactions[who] = r
+	}
+	reactions[byCustomer] = now
+	m.Metadata.Reactions = reactions
+	return true
+}
+
+func (d *decision) businessEcho(o Origin, e BusinessEcho) {
+	m, found := d.known.message(e.Ours)
+	if !found {
+		m, found = d.known.provider(e.ProviderID)
+	}
+	if found {
+		d.settle(m, StatusReport{ProviderID: e.ProviderID, At: e.At, Status: StatusSent})
+		return
+	}
+	// Nobody waits for an answer in a thread that the business began elsewhere:
+	// the customer's reply reopens it.
+	d.open(o, Completed)
+	d.insert(Message{
+		Direction: Outbound, Type: e.Type, Body: e.Body, MediaType: e.MediaType, Status: StatusSent,
+		ProviderMessageID: e.ProviderID, ReplyToProvider: e.ReplyTo, ProviderAt: e.At, Metadata: e.Metadata,
+	}, AuditMessageSent, AuditFacts{})
+}
+
+func (d *decision) messageEdited(e MessageEdited) {
+	stamp := &EditStamp{ID: e.ProviderID, Number: e.Number, At: e.At}
+	target, found := d.known.provider(e.Target)
+	if !found {
+		d.keepEarly(EarlyEvent{ProviderID: e.Target, At: e.At, Body: &e.Body, Edit: stamp})
+		return
+	}
+	if edit(&target, e.Body, stamp) {
+		d.update(target)
+	}
+}
+
+// edit changes the text of m; false for a repeat or an edit older than the
+// newest.
+func edit(m *Message, body string, stamp *EditStamp) bool {
+	if was := m.Metadata.LastEdit; was != nil {
+		repeat := stamp.ID != "" && stamp.ID == was.ID
+		older := stamp.At.Before(was.At)
+		if stamp.Number > 0 && was.Number > 0 {
+			older = stamp.Number <= was.Number
+		}
+		if repeat || older || stamp.Number == was.Number && stamp.At.Equal(was.At) {
+			return false
+		}
+	}
+	edits := append(slices.Clone(m.Metadata.Edits), Edit{Body: m.Body, At: stamp.At})
+	m.Metadata.Edits = edits[max(0, len(edits)-MaxEdits):]
+	m.Metadata.LastEdit = stamp
+	m.Body, m.EditedAt = body, stamp.At
+	return true
+}
+
+func (d *decision) messageRevoked(e MessageRevoked) {
+	target, found := d.known.provider(e.Target)
+	if !found {
+		d.keepEarly(EarlyEvent{ProviderID: e.Target, At: e.At, Revoked: true})
+		return
+	}
+	if target.DeletedAt.IsZero() {
+		target.DeletedAt = e.At
+		d.update(target)
+	}
+}
+
+func (d *decision) statusReport(e StatusReport) {
+	m, found := d.known.message(e.Ours)
+	if !found {
+		m, found = d.known.provider(e.ProviderID)
+	}
+	if found {
+		d.settle(m, e)
+		return
+	}
+	d.keepEarly(EarlyEvent{
+		ProviderID: e.ProviderID, At: e.At, Status: e.Status, ErrorCode: e.ErrorCode, ErrorMessage: e.ErrorMessage,
+	})
+}
+
+// settle applies a report to an outbound message.
+func (d *decision) settle(m Message, e StatusReport) {
+	if m.Direction != Outbound {
+		return
+	}
+	learned := m.ProviderMessageID == "" && e.ProviderID != ""
+	if learned {
+		m.ProviderMessageID = e.ProviderID
+	}
+	step, noted := report(&m, e)
+	if !step && !noted && !learned {
+		return
+	}
+	d.update(m)
+	if step {
+		d.auditStatus(m)
+	}
+}
+
+// report applies a status to m and tells whether it is a step. The error of a
+// FAILED that lost against DELIVERED is noted all the same: it is what the
+// platform said.
+func report(m *Message, e StatusReport) (step, noted bool) {
+	m.Status, step = Advance(m.Status, e.Status)
+	if e.Status == StatusFailed && m.ErrorCode == "" {
+		m.ErrorCode, m.ErrorMessage = e.ErrorCode, e.ErrorMessage
+		noted = m.ErrorCode != ""
+	}
+	if step {
+		m.SendState = ""
+		if m.ProviderAt.IsZero() {
+			m.ProviderAt = e.At
+		}
+	}
+	return step, noted
+}
+
+var auditOfStatus = map[MessageStatus]AuditType{
+	StatusSent: AuditMessageSent, StatusDelivered: AuditMessageDelivered,
+	StatusRead: AuditMessageRead, StatusFailed: AuditMessageFailed,
+}
+
+func (d *decision) auditStatus(m Message) {
+	d.audit(auditOfStatus[m.Status], UserID{}, AuditFacts{Message: m.ID, Reason: m.ErrorCode})
+}
+
+// watermark moves all outbound messages up to the watermark: delivered means
+// those before it, read those at it too (Messenger Platform, message_reads).
+func (d *decision) watermark(e Watermark) {
+	for _, id := range e.Named {
+		if m, ok := d.known.provider(id); ok {
+			d.settle(m, StatusReport{At: e.UpTo, Status: e.Status})
+		}
+	}
+	for _, m := range d.known.unread() {
+		sent := m.ProviderAt
+		if sent.IsZero() {
+			sent = m.CreatedAt
+		}
+		covered := sent.Before(e.UpTo) || e.Status == StatusRead && sent.Equal(e.UpTo)
+		settled := m.Status == StatusSent || m.Status == StatusDelivered
+		if covered && settled && !slices.Contains(e.Named, m.ProviderMessageID) {
+			d.settle(m, StatusReport{At: e.UpTo, Status: e.Status})
+		}
+	}
+}
+
+// unread is the known outbound messages in the order of their ids.
+func (s *MessageSet) unread() []Message {
+	if s == nil {
+		return nil
+	}
+	var out []Message
+	for _, m := range s.byID {
+		if m.Direction == Outbound && m.Status != StatusRead {
+			out = append(out, *m)
+		}
+	}
+	slices.SortFunc(out, func(a, b Message) int { return compareIDs(a.ID, b.ID) })
+	return out
+}
+
+func (d *decision) systemNotice(o Origin, e SystemNotice) {
+	facts := d.identityFacts(o)
+	facts.Reason = "system"
+	last := d.c.LastMessageAt
+	d.insert(Message{
+		Direction: Inbound, Type: TypeSystem, Body: e.Body, Status: StatusDelivered,
+		ProviderMessageID: e.ProviderID, ProviderAt: e.At, Metadata: e.Metadata,
+	}, AuditMessageReceived, facts)
+	d.c.LastMessageAt = last
+	d.change.Claims, d.change.Merged = o.Person.Claims, o.Person.Merged
+}
+
+// keepNote puts a note about the thread into the conversation's metadata.
+func (d *decision) keepNote(key string, note json.RawMessage) {
+	notes := map[string]json.RawMessage{}
+	if len(d.c.Metadata) > 0 {
+		if err := json.Unmarshal(d.c.Metadata, &notes); err != nil {
+			notes = map[string]json.RawMessage{} // not an object: nothing of ours
+		}
+	}
+	if bytes.Equal(notes[key], note) {
+		return
+	}
+	notes[key] = note
+	if encoded, err := json.Marshal(notes); err == nil { // note isn't JSON: the normalizers make none such
+		d.c.Metadata, d.changed = encoded, true
+	}
+}
+
+// keepEarly remembers what came before the message it is about.
+func (d *decision) keepEarly(e EarlyEvent) {
+	same := func(was EarlyEvent) bool {
+		return was.ProviderID == e.ProviderID && was.Status == e.Status && was.Revoked == e.Revoked &&
+			was.At.Equal(e.At) && (was.Edit == nil) == (e.Edit == nil)
+	}
+	if slices.ContainsFunc(d.c.Early, same) {
+		return
+	}
+	early := append(slices.Clone(d.c.Early), e)
+	d.c.Early, d.changed = early[max(0, len(early)-MaxEarly):], true
+}
+
+// open makes sure that the conversation exists.
+func (d *decision) open(o Origin, status ConversationStatus) {
+	if d.c.Exists() || d.change.Contact != nil {
+		return
+	}
+	d.c.Organization, d.c.Channel, d.c.Provider = o.Channel.Organization, o.Channel.ID, o.Channel.Provider
+	d.c.Contact, d.c.ContactAlias, d.c.ContactName = o.Person.Contact, o.Person.ProviderID, o.Customer.Name
+	d.c.ChannelName, d.c.Status = o.Channel.Name, status
+	d.c.CreatedAt, d.c.LastMessageAt = d.now(), d.now()
+	if status == Pending {
+		d.c.PendingSince = d.now()
+	}
+	d.change.Contact = &Contact{
+		ID: d.c.Contact, Organization: d.c.Organization, Provider: d.c.Provider,
+		ProviderID: o.Person.ProviderID, Name: o.Customer.Name, Profile: o.Customer.Profile, SeenAt: d.now(),
+	}
+	d.change.Claims, d.change.Merged = o.Person.Claims, o.Person.Merged
+	d.audit(AuditCreated, UserID{}, AuditFacts{})
+}
+
+// fromCustomer notes that the customer did something at a time of the
+// platform: the window opens, name and aliases are brought up to date.
+func (d *decision) fromCustomer(o Origin, at time.Time) {
+	if at.IsZero() || at.After(d.now()) {
+		at = d.now()
+	}
+	renamed := o.Customer.Name != "" && o.Customer.Name != d.c.ContactName
+	stale := at.Sub(d.c.LastInboundAt) > contactRefresh
+	if at.After(d.c.LastInboundAt) {
+		d.c.LastInboundAt, d.c.WindowExpiresAt = at, at.Add(WindowLength)
+	}
+	if renamed {
+		d.c.ContactName = o.Customer.Name
+	}
+	if d.change.Contact == nil && (renamed || stale) {
+		d.change.Contact = &Contact{
+			ID: d.c.Contact, Organization: d.c.Organization, Provider: d.c.Provider,
+			ProviderID: d.c.ContactAlias, Name: d.c.ContactName, Profile: o.Customer.Profile, SeenAt: d.now(),
+		}
+	}
+	d.change.Claims, d.change.Merged = o.Person.Claims, o.Person.Merged
+}
+
+func (d *decision) reopenCompleted() {
+	if d.c.Status == Completed {
+		d.reopenFor(UserID{})
+	}
+}
+
+// identityFacts tells the audit trail which aliases moved.
+func (d *decision) identityFacts(o Origin) AuditFacts {
+	var facts AuditFacts
+	for _, claim := range o.Person.Claims {
+		if !claim.MoveFrom.IsZero() {
+			facts.Moved = append(facts.Moved, AliasMove{Alias: claim.Alias, From: claim.MoveFrom})
+		}
+	}
+	facts.Merged = o.Person.Merged
+	return facts
+}
+
+// insert adds a message and what had overtaken it.
+func (d *decision) insert(m Message, event AuditType, facts AuditFacts) {
+	m.ID, m.CreatedAt, m.UpdatedAt = d.newMessageID(), d.now(), d.now()
+	facts.Message = m.ID
+	d.audit(event, m.Agent, facts)
+	d.c.LastMessageAt = d.now()
+	d.catchUp(&m)
+	d.change.Inserts = append(d.change.Inserts, m)
+}
+
+// catchUp applies to m what came before it.
+func (d *decision) catchUp(m *Message) {
+	if m.ProviderMessageID == "" || len(d.c.Early) == 0 {
+		return
+	}
+	var rest []EarlyEvent
+	for _, e := range d.c.Early {
+		switch {
+		case e.ProviderID != m.ProviderMessageID:
+			rest = append(rest, e)
+		case e.Revoked:
+			m.DeletedAt = e.At
+		case e.Body != nil:
+			edit(m, *e.Body, e.Edit)
+		case m.Direction == Outbound:
+			early := StatusReport{At: e.At, Status: e.Status, ErrorCode: e.ErrorCode, ErrorMessage: e.ErrorMessage}
+			if step, _ := report(m, early); step {
+				d.auditStatus(*m)
+			}
+		}
+	}
+	d.c.Early = rest
+}
+
+// update writes m as it is now. A message that is updated twice in one
+// decision is written once.
+func (d *decision) update(m Message) {
+	m.UpdatedAt, d.changed = d.now(), true
+	for i := range d.change.Updates {
+		if d.change.Updates[i].ID == m.ID {
+			d.change.Updates[i] = m
+			return
+		}
+	}
+	d.change.Updates = append(d.change.Updates, m)
+}
