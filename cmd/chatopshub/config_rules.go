@@ -1,0 +1,112 @@
+package main
+
+import "strings"
+
+// minAuthSecret is the least length of AUTH_SECRET in production, in bytes:
+// as many as the keys that are derived from it.
+const minAuthSecret = 32
+
+// checkProduction refuses to make up in production what must be secret or must
+// outlive the machine. Each missing variable is named.
+func (s *source) checkProduction(c Config) {
+	if c.Env != Production {
+		return
+	}
+	for _, required := range []variable{
+		{name: "DATABASE_URL", fallback: takesDatabaseURL},
+		{name: "VALKEY_URL", fallback: takesValkeyURL},
+		{name: "AUTH_SECRET", fallback: "at least 32 random bytes"},
+	} {
+		if !s.isSet(required.name) {
+			s.problem("%s: not set, which production needs, takes %s", required.name, required.fallback)
+		}
+	}
+	if n := len(c.Auth.Secret); n > 0 && n < minAuthSecret {
+		s.problem("AUTH_SECRET: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
+	}
+	if c.Seed.AdminPassword == seedPassword {
+		s.problem("SEED_ADMIN_PASSWORD: got the development password, takes one of your own in production")
+	}
+	if s.isSet("SEED_ADMIN_EMAIL") != s.isSet("SEED_ADMIN_PASSWORD") {
+		s.problem("SEED_ADMIN_EMAIL, SEED_ADMIN_PASSWORD: got one of them, takes both or neither in production")
+	}
+}
+
+// checkCluster holds the node-to-node listener to what makes a cluster safe:
+// a database and a Valkey that all nodes share, and mutual TLS wherever
+// another machine could reach it.
+func (s *source) checkCluster(c Config) {
+	cluster := c.Cluster
+	if !s.isSet("CLUSTER_ADDR") {
+		for _, name := range []string{
+			"CLUSTER_NAME", "CLUSTER_ADVERTISE_ADDR", "CLUSTER_TLS_CERT", "CLUSTER_TLS_KEY", "CLUSTER_TLS_CA",
+		} {
+			if s.isSet(name) {
+				s.problem("%s: set without CLUSTER_ADDR, takes effect only with it", name)
+			}
+		}
+		return
+	}
+	for _, name := range []string{"DATABASE_URL", "VALKEY_URL"} {
+		if !s.isSet(name) {
+			s.problem("%s: not set, which CLUSTER_ADDR needs", name)
+		}
+	}
+	files := 0
+	for _, file := range []string{cluster.TLSCert, cluster.TLSKey, cluster.TLSCA} {
+		if file != "" {
+			files++
+		}
+	}
+	if files != 0 && files != 3 {
+		s.problem("CLUSTER_TLS_CERT, CLUSTER_TLS_KEY, CLUSTER_TLS_CA: got %d of them, takes all three or none", files)
+	}
+	if files == 0 {
+		s.checkLoopback("CLUSTER_ADDR", cluster.Addr)
+		s.checkLoopback("CLUSTER_ADVERTISE_ADDR", cluster.AdvertiseAddr)
+	}
+}
+
+// checkLoopback refuses an address that other machines reach, as long as
+// nothing proves who calls there.
+func (s *source) checkLoopback(name, addr string) {
+	if addr != "" && !loopback(addr) {
+		s.problem("%s: got %s, takes a loopback address unless CLUSTER_TLS_CERT, CLUSTER_TLS_KEY and CLUSTER_TLS_CA are set",
+			name, quote(addr))
+	}
+}
+
+// checkTogether is for values that are good each and don't fit each other.
+func (s *source) checkTogether(c Config) {
+	if c.Auth.RefreshTokenTTL != 0 && c.Auth.RefreshTokenTTL < c.Auth.AccessTokenTTL {
+		s.problem("REFRESH_TOKEN_TTL: got %v, takes at least ACCESS_TOKEN_TTL (%v)",
+			c.Auth.RefreshTokenTTL, c.Auth.AccessTokenTTL)
+	}
+	if c.Seed.AdminPassword != "" && strings.EqualFold(string(c.Seed.AdminPassword), c.Seed.AdminEmail) {
+		s.problem("SEED_ADMIN_PASSWORD: got the e-mail address, takes something else")
+	}
+}
+
+// checkBuild is honest about variables whose feature this build doesn't have.
+// Whoever sets one of the first kind relies on it, so to start without would
+// be a lie; the second kind merely has no effect.
+func (s *source) checkBuild(c Config) {
+	if c.Cluster.Addr != "" {
+		s.problem("CLUSTER_ADDR: cluster mode is not part of this build, leave it unset")
+	}
+	if c.Inbox.RetentionDays > 0 {
+		s.problem("RETENTION_DAYS: deleting old messages is not part of this build, leave it unset")
+	}
+	for _, v := range []struct{ name, feature string }{
+		{"AGENT_GRACE_PERIOD", "releasing an absent agent's conversations"},
+		{"SEND_UNCERTAIN_TIMEOUT", "sending to customers"},
+		{"META_GRAPH_URL", "sending to customers"},
+		{"META_GRAPH_VERSION", "sending to customers"},
+		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
+	} {
+		if s.isSet(v.name) {
+			s.warnings = append(s.warnings, v.name+": "+v.feature+" is not part of this build, ignored")
+		}
+	}
+}
