@@ -1,0 +1,87 @@
+package rest
+
+import (
+	"context"
+	"time"
+
+	"github.com/chatopshub/chatopshub/domain"
+	"github.com/chatopshub/chatopshub/transport/auth"
+)
+
+// Inbox carries out commands on conversations; the actors are it.
+type Inbox interface {
+	// Do returns nil once the command's effect is durable, or when there was
+	// nothing to change. Else: a *domain.Refusal, domain.ErrNotFound for what
+	// is absent or another organization's than the caller's,
+	// domain.ErrUnavailable and domain.ErrOverloaded for what certainly was not
+	// executed, domain.ErrOutcomeUnknown when ctx ended first, or a
+	// *domain.ValueError.
+	Do(ctx context.Context, id domain.ConversationID, cmd domain.Command) error
+}
+
+// Conversations reads conversations; persistence is it. What is absent or
+// another organization's is domain.ErrNotFound, a storage that is away
+// domain.ErrUnavailable.
+type Conversations interface {
+	List(ctx context.Context, org domain.OrganizationID, filter domain.ConversationFilter) ([]domain.ConversationView, domain.PageMeta, error)
+	Get(ctx context.Context, org domain.OrganizationID, id domain.ConversationID) (domain.ConversationView, error)
+	// Messages returns up to limit messages older than before, newest first; a
+	// zero before starts with the newest.
+	Messages(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, before domain.MessageID, limit int) ([]domain.MessageView, error)
+	// Audit returns a page of the audit trail, newest first.
+	Audit(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, page domain.Page) ([]domain.AuditView, domain.PageMeta, error)
+}
+
+// Users reads users from the storage; persistence is it. A storage that is
+// away is domain.ErrUnavailable.
+type Users interface {
+	// ByEmail returns the users of any status, in any organization, that have
+	// the e-mail, whatever its case; at most maxAccounts, oldest first.
+	ByEmail(ctx context.Context, email string) ([]domain.LoginUser, error)
+	// Agents returns the ACTIVE users of the organization, by name. Presence
+	// may be left empty; it comes from Presences.
+	Agents(ctx context.Context, org domain.OrganizationID) ([]domain.AgentView, error)
+}
+
+// Sessions keeps logins; persistence is it.
+type Sessions interface {
+	// Start stores the login and returns when that is durable.
+	Start(ctx context.Context, s domain.LoginSession) error
+}
+
+// Directory knows the users of all organizations from memory: the
+// configuration that every node follows.
+type Directory interface {
+	User(org domain.OrganizationID, id domain.UserID) (domain.User, bool)
+}
+
+// Presences knows from memory which agents are connected. Who isn't listed is
+// OFFLINE.
+type Presences interface {
+	Snapshot(org domain.OrganizationID) map[domain.UserID]domain.AgentPresence
+}
+
+// Tokens makes and checks access tokens; *auth.Issuer is it.
+type Tokens interface {
+	Issue(p auth.Principal) (string, error)
+	Authenticate(ctx context.Context, token string) (auth.Principal, error)
+}
+
+// Passwords verifies passwords, only so many at a time; *auth.Hasher is it.
+type Passwords interface {
+	Verify(ctx context.Context, password, hash string) (bool, error)
+}
+
+// Check tells whether a part that the server can't work without does its work.
+// It must answer when ctx ends.
+type Check struct {
+	Name string // as /readyz shows it, such as "postgresql"
+	Ping func(ctx context.Context) error
+}
+
+// maxAccounts is in how many organizations one e-mail can log in: each costs a
+// password hash.
+const maxAccounts = 8
+
+// Clock tells the time.
+type Clock func() time.Time
