@@ -8,9 +8,9 @@ type AliasKind string
 // The kinds of aliases a customer is known by. A user id (WhatsApp's
 // business-scoped user id) beats a number: numbers change hands.
 const (
-	AliasUserID AliasKind = "user_id"
-	AliasNumber AliasKind = "number"
-	AliasPSID   AliasKind = "psid" // Messenger's page-scoped id
+	AliasUserID AliasKind = "USER_ID"
+	AliasNumber AliasKind = "PHONE"
+	AliasPSID   AliasKind = "PSID" // Messenger's page-scoped id
 )
 
 // Alias is one name under which a platform knows a customer.
@@ -39,6 +39,7 @@ type Profile struct {
 type AliasClaim struct {
 	Alias
 	MoveFrom ContactID
+	Stored   bool // known to be this contact's already: only checked, not written
 }
 
 // Person is what identity resolution found: the contact of an element, the
@@ -83,7 +84,9 @@ func Identify(organization OrganizationID, provider Provider, aliases []Alias, k
 	}
 	for _, a := range aliases {
 		claim := AliasClaim{Alias: a}
-		if k, ok := findAlias(known, a); ok && k.Contact != person.Contact {
+		k, ok := findAlias(known, a)
+		claim.Stored = ok && k.Contact == person.Contact
+		if ok && !claim.Stored {
 			claim.MoveFrom = k.Contact
 			if len(k.UserIDs) == 0 {
 				person.Merged = append(person.Merged, k.Contact)
