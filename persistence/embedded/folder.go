@@ -1,0 +1,248 @@
+package embedded
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// folder is a data folder that is ours: the lock is held until close.
+type folder struct {
+	path     string // absolute
+	lock     *os.File
+	home     *os.File // cluster/, which the child inherits when it runs as another user
+	owner    owner
+	version  int // major version of the cluster's data; 0: there is none yet
+	password string
+}
+
+// openFolder makes the folder when it is absent, and takes its lock.
+func openFolder(path string) (_ *folder, err error) {
+	if path == "" {
+		return nil, errors.New("no data folder given")
+	}
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	// Passable for the child's user; everything inside is closed to others.
+	if err := os.MkdirAll(path, 0o711); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	f := &folder{path: path}
+	if f.lock, err = takeLock(filepath.Join(path, "lock")); err != nil {
+		return nil, fmt.Errorf("data folder %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.close())
+		}
+	}()
+	if err := f.openHome(); err != nil {
+		return nil, err
+	}
+	if f.version, err = f.readVersion(); err != nil {
+		return nil, err
+	}
+	return f, f.loadPassword()
+}
+
+// takeLock locks the file at path for as long as it is open. The kernel frees
+// it when we die, however that happens, and a child never has it: Go opens
+// files to be closed on exec.
+func takeLock(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock (does the folder belong to another user?): %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, readErr := os.ReadFile(path)
+		err = errors.Join(file.Close(), readErr, err)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w by process %s", ErrInUse, strings.TrimSpace(string(holder)))
+		}
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	pid := strconv.Itoa(os.Getpid()) + "\n"
+	if err := errors.Join(file.Truncate(0), write(file, pid)); err != nil {
+		return nil, errors.Join(fmt.Errorf("write the lock: %w", err), file.Close())
+	}
+	return file, nil
+}
+
+func write(file *os.File, text string) error {
+	_, err := file.WriteAt([]byte(text), 0)
+	return err
+}
+
+// openHome makes cluster/ when it is absent and decides whom it belongs to.
+func (f *folder) openHome() error {
+	home := filepath.Join(f.path, "cluster")
+	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make the cluster's folder: %w", err)
+	}
+	info, err := os.Stat(home)
+	if err != nil {
+		return fmt.Errorf("cluster's folder: %w", err)
+	}
+	if f.owner, err = chooseOwner(info); err != nil {
+		return err
+	}
+	if f.owner.foreign {
+		if err := os.Chown(home, int(f.owner.uid), int(f.owner.gid)); err != nil {
+			return fmt.Errorf("give the cluster's folder to %s: %w", f.owner.name, err)
+		}
+	}
+	if f.home, err = os.Open(home); err != nil {
+		return fmt.Errorf("open the cluster's folder: %w", err)
+	}
+	return nil
+}
+
+func (f *folder) readVersion() (int, error) {
+	text, err := os.ReadFile(filepath.Join(f.data(), "PG_VERSION"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("version of the cluster: %w", err)
+	}
+	version, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("version of the cluster: %w", err)
+	}
+	return version, nil
+}
+
+// loadPassword reads the superuser's password, or makes one for a new cluster.
+func (f *folder) loadPassword() error {
+	text, err := os.ReadFile(f.passwordPath())
+	switch {
+	case err == nil:
+		f.password = strings.TrimSpace(string(text))
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("password of the cluster: %w", err)
+	case f.version != 0:
+		return fmt.Errorf("password of the cluster: %s is missing; restore it, or remove the folder with all of its data", f.passwordPath())
+	}
+	f.password = rand.Text()
+	if err := os.WriteFile(f.passwordPath(), []byte(f.password+"\n"), 0o600); err != nil {
+		return fmt.Errorf("keep the password of the cluster: %w", err)
+	}
+	return nil
+}
+
+func (f *folder) passwordPath() string { return filepath.Join(f.path, "password") }
+
+// data is PostgreSQL's data directory, as we reach it.
+func (f *folder) data() string { return filepath.Join(f.path, "cluster", "data") }
+
+// initialize makes the cluster. It gets its name when it is complete, so that
+// a crash on the way leaves nothing that looks like one.
+func (f *folder) initialize(ctx context.Context, found binaries, unsafe bool) error {
+	home := filepath.Join(f.path, "cluster")
+	if err := os.RemoveAll(filepath.Join(home, "new")); err != nil {
+		return fmt.Errorf("remove what an earlier start left: %w", err)
+	}
+	secret := filepath.Join(home, "password")
+	if err := os.WriteFile(secret, []byte(f.password+"\n"), 0o600); err != nil {
+		return fmt.Errorf("password for initdb: %w", err)
+	}
+	if f.owner.foreign {
+		if err := os.Chown(secret, int(f.owner.uid), int(f.owner.gid)); err != nil {
+			return fmt.Errorf("password for initdb: %w", err)
+		}
+	}
+	err := f.runInitdb(ctx, found, unsafe)
+	if err := errors.Join(err, os.Remove(secret)); err != nil {
+		return fmt.Errorf("initdb: %w", err)
+	}
+	if err := os.Rename(filepath.Join(home, "new"), f.data()); err != nil {
+		return fmt.Errorf("name the new cluster: %w", err)
+	}
+	f.version = found.major
+	return f.home.Sync()
+}
+
+func (f *folder) runInitdb(ctx context.Context, found binaries, unsafe bool) error {
+	args := []string{
+		"--pgdata=" + f.reach("new"),
+		"--username=" + roleName,
+		"--pwfile=" + f.reach("password"),
+		"--auth=scram-sha-256",
+		"--encoding=UTF8",
+		"--no-instructions",
+	}
+	args = append(args, locale(found.major)...)
+	if unsafe {
+		args = append(args, "--no-sync")
+	}
+	child, err := startProcess(f.command(filepath.Join(found.dir, "initdb"), args...), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	select {
+	case <-child.exited:
+	case <-ctx.Done():
+		child.end()
+		return ctx.Err()
+	}
+	if child.err != nil {
+		return child.failure()
+	}
+	return nil
+}
+
+// close gives the folder up.
+func (f *folder) close() error {
+	var err error
+	if f.home != nil {
+		err = f.home.Close()
+		f.home = nil
+	}
+	if f.lock != nil {
+		err = errors.Join(err, f.lock.Close())
+		f.lock = nil
+	}
+	return err
+}
+
+// inherited is where the child has cluster/ open: the first after the standard ones.
+const inherited = 3
+
+// command prepares a child that runs as the folder's owner, away from our
+// terminal, and without our environment, which has secrets.
+func (f *folder) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
+	for _, variable := range []string{"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR"} {
+		if value, ok := os.LookupEnv(variable); ok {
+			cmd.Env = append(cmd.Env, variable+"="+value)
+		}
+	}
+	cmd.SysProcAttr = childAttributes()
+	if f.owner.foreign {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: f.owner.uid, Gid: f.owner.gid}
+		cmd.ExtraFiles = []*os.File{f.home}
+	}
+	return cmd
+}
+
+// reach is the path by which the child finds name in cluster/.
+func (f *folder) reach(name string) string {
+	if f.owner.foreign && inheritedFolder != "" {
+		return filepath.Join(inheritedFolder, strconv.Itoa(inherited), name)
+	}
+	return filepath.Join(f.path, "cluster", name)
+}
