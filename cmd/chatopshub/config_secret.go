@@ -108,7 +108,7 @@ func readKept(path string) (Secret, error) {
 // file appears whole or not at all, so a crash can't leave half a secret.
 func writeKept(path string) error {
 	random := make([]byte, minAuthSecret)
-	rand.Read(random) // crypto/rand never fails: it ends the process instead
+	rand.Read(random)                                             // crypto/rand never fails: it ends the process instead
 	temp, err := os.CreateTemp(filepath.Dir(path), ".new-secret") // mode 0600
 	if err != nil {
 		return err
