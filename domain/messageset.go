@@ -1,6 +1,9 @@
 package domain
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Targets names the stored messages that a decision has to know.
 type Targets struct {
@@ -131,6 +134,21 @@ func (s *MessageSet) message(id MessageID) (Message, bool) {
 		return Message{}, false
 	}
 	return *s.byID[id], true
+}
+
+// unread is the known outbound messages in the order of their ids.
+func (s *MessageSet) unread() []Message {
+	if s == nil {
+		return nil
+	}
+	var out []Message
+	for _, m := range s.byID {
+		if m.Direction == Outbound && m.Status != StatusRead {
+			out = append(out, *m)
+		}
+	}
+	slices.SortFunc(out, func(a, b Message) int { return compareIDs(a.ID, b.ID) })
+	return out
 }
 
 func put[K comparable, V any](m map[K]V, k K, v V) map[K]V {

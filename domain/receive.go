@@ -180,102 +180,6 @@ func (d *decision) messageRevoked(e MessageRevoked) {
 	}
 }
 
-func (d *decision) statusReport(e StatusReport) {
-	m, found := d.known.message(e.Ours)
-	if !found {
-		m, found = d.known.provider(e.ProviderID)
-	}
-	if found {
-		d.settle(m, e)
-		return
-	}
-	d.keepEarly(EarlyEvent{
-		ProviderID: e.ProviderID, At: e.At, Status: e.Status, ErrorCode: e.ErrorCode, ErrorMessage: e.ErrorMessage,
-	})
-}
-
-// settle applies a report to an outbound message.
-func (d *decision) settle(m Message, e StatusReport) {
-	if m.Direction != Outbound {
-		return
-	}
-	learned := m.ProviderMessageID == "" && e.ProviderID != ""
-	if learned {
-		m.ProviderMessageID = e.ProviderID
-	}
-	step, noted := report(&m, e)
-	if !step && !noted && !learned {
-		return
-	}
-	d.update(m)
-	if step {
-		d.auditStatus(m)
-	}
-}
-
-// report applies a status to m and tells whether it is a step. The error of a
-// FAILED that lost against DELIVERED is noted all the same: it is what the
-// platform said.
-func report(m *Message, e StatusReport) (step, noted bool) {
-	m.Status, step = Advance(m.Status, e.Status)
-	if e.Status == StatusFailed && m.ErrorCode == "" {
-		m.ErrorCode, m.ErrorMessage = e.ErrorCode, e.ErrorMessage
-		noted = m.ErrorCode != ""
-	}
-	if step {
-		m.SendState = ""
-		if m.ProviderAt.IsZero() {
-			m.ProviderAt = e.At
-		}
-	}
-	return step, noted
-}
-
-var auditOfStatus = map[MessageStatus]AuditType{
-	StatusSent: AuditMessageSent, StatusDelivered: AuditMessageDelivered,
-	StatusRead: AuditMessageRead, StatusFailed: AuditMessageFailed,
-}
-
-func (d *decision) auditStatus(m Message) {
-	d.audit(auditOfStatus[m.Status], UserID{}, AuditFacts{Message: m.ID, Reason: m.ErrorCode})
-}
-
-// watermark moves all outbound messages up to the watermark: delivered means
-// those before it, read those at it too (Messenger Platform, message_reads).
-func (d *decision) watermark(e Watermark) {
-	for _, id := range e.Named {
-		if m, ok := d.known.provider(id); ok {
-			d.settle(m, StatusReport{At: e.UpTo, Status: e.Status})
-		}
-	}
-	for _, m := range d.known.unread() {
-		sent := m.ProviderAt
-		if sent.IsZero() {
-			sent = m.CreatedAt
-		}
-		covered := sent.Before(e.UpTo) || e.Status == StatusRead && sent.Equal(e.UpTo)
-		settled := m.Status == StatusSent || m.Status == StatusDelivered
-		if covered && settled && !slices.Contains(e.Named, m.ProviderMessageID) {
-			d.settle(m, StatusReport{At: e.UpTo, Status: e.Status})
-		}
-	}
-}
-
-// unread is the known outbound messages in the order of their ids.
-func (s *MessageSet) unread() []Message {
-	if s == nil {
-		return nil
-	}
-	var out []Message
-	for _, m := range s.byID {
-		if m.Direction == Outbound && m.Status != StatusRead {
-			out = append(out, *m)
-		}
-	}
-	slices.SortFunc(out, func(a, b Message) int { return compareIDs(a.ID, b.ID) })
-	return out
-}
-
 func (d *decision) systemNotice(o Origin, e SystemNotice) {
 	facts := d.identityFacts(o)
 	facts.Reason = "system"
@@ -303,19 +207,6 @@ func (d *decision) keepNote(key string, note json.RawMessage) {
 	if encoded, err := json.Marshal(notes); err == nil { // note isn't JSON: the normalizers make none such
 		d.c.Metadata, d.changed = encoded, true
 	}
-}
-
-// keepEarly remembers what came before the message it is about.
-func (d *decision) keepEarly(e EarlyEvent) {
-	same := func(was EarlyEvent) bool {
-		return was.ProviderID == e.ProviderID && was.Status == e.Status && was.Revoked == e.Revoked &&
-			was.At.Equal(e.At) && (was.Edit == nil) == (e.Edit == nil)
-	}
-	if slices.ContainsFunc(d.c.Early, same) {
-		return
-	}
-	early := append(slices.Clone(d.c.Early), e)
-	d.c.Early, d.changed = early[max(0, len(early)-MaxEarly):], true
 }
 
 // open makes sure that the conversation exists.
@@ -387,30 +278,6 @@ func (d *decision) insert(m Message, event AuditType, facts AuditFacts) {
 	d.c.LastMessageAt = d.now()
 	d.catchUp(&m)
 	d.change.Inserts = append(d.change.Inserts, m)
-}
-
-// catchUp applies to m what came before it.
-func (d *decision) catchUp(m *Message) {
-	if m.ProviderMessageID == "" || len(d.c.Early) == 0 {
-		return
-	}
-	var rest []EarlyEvent
-	for _, e := range d.c.Early {
-		switch {
-		case e.ProviderID != m.ProviderMessageID:
-			rest = append(rest, e)
-		case e.Revoked:
-			m.DeletedAt = e.At
-		case e.Body != nil:
-			edit(m, *e.Body, e.Edit)
-		case m.Direction == Outbound:
-			early := StatusReport{At: e.At, Status: e.Status, ErrorCode: e.ErrorCode, ErrorMessage: e.ErrorMessage}
-			if step, _ := report(m, early); step {
-				d.auditStatus(*m)
-			}
-		}
-	}
-	d.c.Early = rest
 }
 
 // update writes m as it is now. A message that is updated twice in one
