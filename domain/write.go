@@ -48,6 +48,8 @@ const (
 	Refused
 	// Unavailable: the database is away; the submission was not executed.
 	Unavailable
+	// Unknown: we had to stop before the database could tell.
+	Unknown
 )
 
 // Verdict tells what became of a submission. For those that break the lineage

@@ -1,0 +1,4 @@
+UPDATE contacts t SET merged_into = k.contact, updated_at = now()
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[]) AS k (conversation, head, merged, contact)
+JOIN conversations c ON c.id = k.conversation AND c.change_id = k.head AND c.xmin = pg_current_xact_id()::xid
+WHERE t.id = k.merged AND t.id <> k.contact AND t.organization_id = c.organization_id AND t.merged_into IS NULL
