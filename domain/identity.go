@@ -1,6 +1,9 @@
 package domain
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // AliasKind says what an alias is.
 type AliasKind string
@@ -61,34 +64,37 @@ type KnownAlias struct {
 }
 
 // Identify decides who a customer with these aliases is, given what is stored
-// of them. It is pure: two nodes with the same knowledge decide the same.
+// of them. It is pure: two nodes with the same knowledge decide the same. No
+// aliases are nobody: the zero Person.
 //
 //   - Nothing known: a new contact, computed from the strongest alias.
-//   - A user id or PSID that is known decides. A number that is known with
-//     another user id is another person's former number: it moves here.
+//   - A user id or PSID that is known decides, and never moves. A number that is
+//     known with another user id is another person's former number: it moves here.
 //   - Only the number is known, to a contact without user id: the same person,
 //     who gets the user id as a further alias. With a different user id: a new
 //     person, and the number moves.
 //   - User id and number known to two contacts, and the number's has no user
 //     id: they are one. The user id's contact wins.
 func Identify(organization OrganizationID, provider Provider, aliases []Alias, known []KnownAlias) Person {
-	strongest := aliases[0]
-	owner, found := findAlias(known, strongest)
-	if !found && strongest.Kind == AliasUserID {
-		owner, found = adoptable(known, aliases[1:])
+	if len(aliases) == 0 {
+		return Person{}
 	}
+	owner, found := ownerOf(aliases, known)
 	person := Person{Contact: owner.Contact, ProviderID: owner.ProviderID}
 	if !found {
-		person.Contact = ContactIDFor(organization, provider, strongest.Value)
-		person.ProviderID = strongest.Value
+		person.Contact = ContactIDFor(organization, provider, aliases[0].Value)
+		person.ProviderID = aliases[0].Value
 	}
 	for _, a := range aliases {
 		claim := AliasClaim{Alias: a}
 		k, ok := findAlias(known, a)
 		claim.Stored = ok && k.Contact == person.Contact
 		if ok && !claim.Stored {
+			if a.Kind != AliasNumber {
+				continue // two people, says the platform: each keeps the own thread
+			}
 			claim.MoveFrom = k.Contact
-			if len(k.UserIDs) == 0 {
+			if len(k.UserIDs) == 0 && !slices.Contains(person.Merged, k.Contact) {
 				person.Merged = append(person.Merged, k.Contact)
 			}
 		}
@@ -97,11 +103,22 @@ func Identify(organization OrganizationID, provider Provider, aliases []Alias, k
 	return person
 }
 
-// adoptable finds the contact that is known by one of the weaker aliases and
-// by no user id: a user id that shows up now is that contact's.
-func adoptable(known []KnownAlias, weaker []Alias) (KnownAlias, bool) {
-	for _, a := range weaker {
-		if k, ok := findAlias(known, a); ok && len(k.UserIDs) == 0 {
+// ownerOf finds the known contact that the aliases mean. Numbers count when no
+// other kind is known; beside an unknown user id only those of a contact that
+// has no user id yet: the one that shows up now is that contact's.
+func ownerOf(aliases []Alias, known []KnownAlias) (KnownAlias, bool) {
+	byNumber := true
+	for _, a := range aliases {
+		if a.Kind == AliasNumber {
+			continue
+		}
+		if k, ok := findAlias(known, a); ok {
+			return k, true
+		}
+		byNumber = false
+	}
+	for _, a := range aliases {
+		if k, ok := findAlias(known, a); ok && (byNumber || len(k.UserIDs) == 0) {
 			return k, true
 		}
 	}
