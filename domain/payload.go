@@ -125,7 +125,7 @@ type (
 		ErrorMessage string         `json:"errorMessage,omitempty"`
 		Body         *string        `json:"body,omitempty"`
 		MediaURL     *string        `json:"mediaUrl,omitempty"`
-		Reactions    []ReactionView `json:"reactions,omitempty"`
+		Reactions    []ReactionView `json:"reactions,omitzero"` // empty, not absent, once the last was taken back
 		EditedAt     *Timestamp     `json:"editedAt,omitempty"`
 		DeletedAt    *Timestamp     `json:"deletedAt,omitempty"`
 		UpdatedAt    Timestamp      `json:"updatedAt"`
@@ -150,9 +150,13 @@ type (
 	}
 )
 
-// ReactionsOf is the emojis that stand on m, the customer's first.
+// ReactionsOf is the emojis that stand on m, the customer's first: nil where
+// nobody ever reacted, empty where all were taken back.
 func ReactionsOf(m Message) []ReactionView {
-	var views []ReactionView
+	if len(m.Metadata.Reactions) == 0 {
+		return nil
+	}
+	views := []ReactionView{}
 	for _, by := range []string{byCustomer, "business"} {
 		if r, ok := m.Metadata.Reactions[by]; ok && r.Emoji != "" {
 			views = append(views, ReactionView{By: by, Emoji: r.Emoji, At: Timestamp(r.At)})
@@ -174,6 +178,9 @@ func (d *decision) notices() {
 	}
 	for _, m := range d.change.Inserts {
 		d.tell(EventMessageCreated, watching, createdMessage(d.c.ID, m))
+		if !m.EditedAt.IsZero() || !m.DeletedAt.IsZero() { // message.created can't say so
+			d.tell(EventMessageUpdated, watching, updatedMessage(d.c.ID, m))
+		}
 	}
 	for _, m := range d.change.Updates {
 		d.tell(EventMessageUpdated, watching, updatedMessage(d.c.ID, m))
@@ -242,6 +249,7 @@ func (d *decision) assignmentPayload() (AssignmentChanged, bool) {
 }
 
 func createdMessage(conversation ConversationID, m Message) MessageCreated {
+	m = shown(m)
 	return MessageCreated{
 		ID: m.ID, Conversation: conversation, Direction: m.Direction, Agent: ref(m.Agent), Body: text(m.Body),
 		MediaURL: text(m.MediaURL), MediaType: text(m.MediaType), Type: m.Type, Status: m.Status,
@@ -249,7 +257,17 @@ func createdMessage(conversation ConversationID, m Message) MessageCreated {
 	}
 }
 
+// shown is m without what its author took back: the row keeps that for the
+// audit, agents don't get it.
+func shown(m Message) Message {
+	if !m.DeletedAt.IsZero() {
+		m.Body, m.MediaURL, m.MediaType = "", "", ""
+	}
+	return m
+}
+
 func updatedMessage(conversation ConversationID, m Message) MessageUpdated {
+	m = shown(m)
 	p := MessageUpdated{
 		ID: m.ID, Conversation: conversation, Status: m.Status, SendState: m.SendState,
 		ErrorCode: m.ErrorCode, ErrorMessage: m.ErrorMessage, Body: text(m.Body), MediaURL: text(m.MediaURL),
@@ -259,7 +277,9 @@ func updatedMessage(conversation ConversationID, m Message) MessageUpdated {
 		p.EditedAt = new(Timestamp(m.EditedAt))
 	}
 	if !m.DeletedAt.IsZero() {
-		p.DeletedAt, p.Body = new(Timestamp(m.DeletedAt)), nil
+		p.DeletedAt = new(Timestamp(m.DeletedAt))
+	} else if p.EditedAt != nil {
+		p.Body = new(m.Body) // also when there is nothing left of it
 	}
 	return p
 }
