@@ -7,9 +7,12 @@ import "slices"
 
 // keepEarly remembers what came before the message it is about.
 func (d *decision) keepEarly(e EarlyEvent) {
+	if e.ProviderID == "" {
+		return // nothing that comes could ever be it
+	}
 	same := func(was EarlyEvent) bool {
 		return was.ProviderID == e.ProviderID && was.Status == e.Status && was.Revoked == e.Revoked &&
-			was.At.Equal(e.At) && (was.Edit == nil) == (e.Edit == nil)
+			was.At.Equal(e.At) && was.Edit.names(e.Edit)
 	}
 	if slices.ContainsFunc(d.c.Early, same) {
 		return
@@ -29,7 +32,7 @@ func (d *decision) catchUp(m *Message) {
 		case e.ProviderID != m.ProviderMessageID:
 			rest = append(rest, e)
 		case e.Revoked:
-			m.DeletedAt = e.At
+			m.DeletedAt = d.orNow(e.At)
 		case e.Body != nil:
 			edit(m, *e.Body, e.Edit)
 		case m.Direction == Outbound:

@@ -137,6 +137,14 @@ type EditStamp struct {
 	At     time.Time `json:"at"`
 }
 
+// names reports whether both stamp the same edit of a message.
+func (s *EditStamp) names(other *EditStamp) bool {
+	if s == nil || other == nil {
+		return s == other
+	}
+	return s.ID == other.ID && s.Number == other.Number && s.At.Equal(other.At)
+}
+
 // statusRank orders the statuses of success.
 var statusRank = map[MessageStatus]int{StatusPending: 0, StatusSent: 1, StatusDelivered: 2, StatusRead: 3}
 

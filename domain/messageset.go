@@ -80,10 +80,13 @@ func (s *MessageSet) Lacks(t Targets) Targets {
 	return lacking
 }
 
-// Learn adds what a load for t found; what it didn't find doesn't exist.
+// Learn adds what a load for t found; what it didn't find doesn't exist. What
+// is known already stays: a decision may have moved it on since the load read.
 func (s *MessageSet) Learn(t Targets, found []Message) {
 	for _, m := range found {
-		s.Put(m)
+		if s.byID[m.ID] == nil {
+			s.Put(m)
+		}
 	}
 	for _, id := range t.ProviderIDs {
 		if _, known := s.byProvider[id]; !known {

@@ -1,9 +1,9 @@
 package domain
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -16,6 +16,11 @@ import (
 const contactRefresh = time.Hour
 
 func (d *decision) receive(cmd Receive) error {
+	// The data that we sent along can name the conversation, and it comes back
+	// from outside: what names another channel's finds nothing there.
+	if d.before.Exists() && cmd.Origin.Channel.ID != d.before.Channel {
+		return ErrNoTarget
+	}
 	switch e := cmd.Event.(type) {
 	case CustomerMessage:
 		d.customerMessage(cmd.Origin, e)
@@ -50,53 +55,85 @@ func (d *decision) receive(cmd Receive) error {
 }
 
 func (d *decision) customerMessage(o Origin, e CustomerMessage) {
-	d.open(o, Pending)
-	d.fromCustomer(o, e.At)
-	d.reopenCompleted()
 	m := Message{
 		Direction: Inbound, Type: e.Type, Body: e.Body, MediaType: e.MediaType, Status: StatusDelivered,
 		ProviderMessageID: e.ProviderID, ReplyToProvider: e.ReplyTo, ProviderAt: e.At, Metadata: e.Metadata,
 	}
-	d.insert(m, AuditMessageReceived, d.identityFacts(o))
-	d.c.Unread++
+	if e.Metadata.Standby {
+		d.insertQuietly(o, m, d.identityFacts(o))
+	} else {
+		d.open(o, Pending)
+		d.fromCustomer(o, e.At)
+		d.reopenCompleted()
+		d.insert(m, AuditMessageReceived, d.identityFacts(o))
+		d.c.Unread++
+	}
 	if len(e.Note) > 0 {
 		d.keepNote("referral", e.Note)
 	}
 }
 
 func (d *decision) customerReaction(o Origin, e CustomerReaction) {
-	target, found := d.known.provider(e.Target)
-	removal := e.Emoji == ""
-	switch {
-	case found:
-		if !react(&target, e) {
-			return
-		}
+	if target, found := d.known.provider(e.Target); found {
+		d.reactionOn(o, target, e)
+		return
+	}
+	if e.Emoji == "" {
+		d.strayRemoval(o, e)
+		return
+	}
+	m := Message{
+		Direction: Inbound, Type: TypeReaction, Body: e.Emoji, Status: StatusDelivered,
+		ProviderMessageID: reactionID(e), ReplyToProvider: e.Target, ProviderAt: e.At,
+		Metadata: MessageMetadata{Standby: e.Standby},
+	}
+	if e.Standby {
+		d.insertQuietly(o, m, d.identityFacts(o))
+		return
+	}
+	d.open(o, Pending)
+	d.fromCustomer(o, e.At)
+	d.reopenCompleted()
+	d.insert(m, AuditMessageReceived, d.identityFacts(o))
+	d.c.Unread++
+}
+
+// reactionOn keeps a reaction, or that it was taken back, on its message.
+func (d *decision) reactionOn(o Origin, target Message, e CustomerReaction) {
+	if !react(&target, e) {
+		return
+	}
+	if !e.Standby {
 		d.fromCustomer(o, e.At)
-		if !removal {
+		d.c.LastMessageAt = d.now()
+		if e.Emoji != "" {
 			d.reopenCompleted()
+			d.c.Unread++
 		}
-		d.update(target)
-		facts := d.identityFacts(o)
-		facts.Message, facts.Reason = target.ID, "reaction"
-		d.audit(AuditMessageReceived, UserID{}, facts)
-	case removal:
-		return // a row for something that was taken back tells nobody anything
-	default:
-		d.open(o, Pending)
+	}
+	d.update(target)
+	facts := d.identityFacts(o)
+	facts.Message, facts.Reason = target.ID, "reaction"
+	d.audit(AuditMessageReceived, UserID{}, facts)
+}
+
+// strayRemoval takes a removal whose target is unknown for what it is: the
+// customer is there. A row for something that was taken back would tell nobody
+// anything, so there is none to tell a repeat by: only a newer time counts.
+func (d *decision) strayRemoval(o Origin, e CustomerReaction) {
+	if d.c.Exists() && !e.Standby && e.At.After(d.c.LastInboundAt) {
 		d.fromCustomer(o, e.At)
-		d.reopenCompleted()
-		m := Message{
-			Direction: Inbound, Type: TypeReaction, Body: e.Emoji, Status: StatusDelivered,
-			ProviderMessageID: e.ProviderID, ReplyToProvider: e.Target, ProviderAt: e.At,
-			Metadata: MessageMetadata{Standby: e.Standby},
-		}
-		d.insert(m, AuditMessageReceived, d.identityFacts(o))
+		d.c.LastMessageAt, d.changed = d.now(), true
 	}
-	if !removal {
-		d.c.Unread++
+}
+
+// reactionID names the row of a reaction. Messenger gives reactions no id, and
+// a repeat of the webhook must find the row that is there.
+func reactionID(e CustomerReaction) string {
+	if e.ProviderID != "" {
+		return e.ProviderID
 	}
-	d.c.LastMessageAt = d.now()
+	return fmt.Sprintf("reaction:%s:%d:%s", e.Target, e.At.UnixMilli(), e.Emoji)
 }
 
 // byCustomer is the key of the customer's reaction in a message's metadata.
@@ -130,6 +167,7 @@ func (d *decision) businessEcho(o Origin, e BusinessEcho) {
 	// Nobody waits for an answer in a thread that the business began elsewhere:
 	// the customer's reply reopens it.
 	d.open(o, Completed)
+	d.rely(o)
 	d.insert(Message{
 		Direction: Outbound, Type: e.Type, Body: e.Body, MediaType: e.MediaType, Status: StatusSent,
 		ProviderMessageID: e.ProviderID, ReplyToProvider: e.ReplyTo, ProviderAt: e.At, Metadata: e.Metadata,
@@ -175,7 +213,7 @@ func (d *decision) messageRevoked(e MessageRevoked) {
 		return
 	}
 	if target.DeletedAt.IsZero() {
-		target.DeletedAt = e.At
+		target.DeletedAt = d.orNow(e.At)
 		d.update(target)
 	}
 }
@@ -183,13 +221,21 @@ func (d *decision) messageRevoked(e MessageRevoked) {
 func (d *decision) systemNotice(o Origin, e SystemNotice) {
 	facts := d.identityFacts(o)
 	facts.Reason = "system"
-	last := d.c.LastMessageAt
-	d.insert(Message{
+	d.insertQuietly(o, Message{
 		Direction: Inbound, Type: TypeSystem, Body: e.Body, Status: StatusDelivered,
 		ProviderMessageID: e.ProviderID, ProviderAt: e.At, Metadata: e.Metadata,
-	}, AuditMessageReceived, facts)
+	}, facts)
+}
+
+// insertQuietly adds a row that waits for nobody here: the platform's own
+// notice, or what another app that owns the thread has to answer. A thread
+// that begins so is nobody's work yet.
+func (d *decision) insertQuietly(o Origin, m Message, facts AuditFacts) {
+	d.open(o, Completed)
+	last := d.c.LastMessageAt
+	d.insert(m, AuditMessageReceived, facts)
 	d.c.LastMessageAt = last
-	d.change.Claims, d.change.Merged = o.Person.Claims, o.Person.Merged
+	d.rely(o)
 }
 
 // keepNote puts a note about the thread into the conversation's metadata.
@@ -200,13 +246,20 @@ func (d *decision) keepNote(key string, note json.RawMessage) {
 			notes = map[string]json.RawMessage{} // not an object: nothing of ours
 		}
 	}
-	if bytes.Equal(notes[key], note) {
+	if sameJSON(notes[key], note) {
 		return
 	}
 	notes[key] = note
 	if encoded, err := json.Marshal(notes); err == nil { // note isn't JSON: the normalizers make none such
 		d.c.Metadata, d.changed = encoded, true
 	}
+}
+
+// sameJSON compares values, not spellings: the database keeps jsonb in a
+// spelling of its own.
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
 // open makes sure that the conversation exists.
@@ -225,14 +278,14 @@ func (d *decision) open(o Origin, status ConversationStatus) {
 		ID: d.c.Contact, Organization: d.c.Organization, Provider: d.c.Provider,
 		ProviderID: o.Person.ProviderID, Name: o.Customer.Name, Profile: o.Customer.Profile, SeenAt: d.now(),
 	}
-	d.change.Claims, d.change.Merged = o.Person.Claims, o.Person.Merged
+	d.rely(o)
 	d.audit(AuditCreated, UserID{}, AuditFacts{})
 }
 
 // fromCustomer notes that the customer did something at a time of the
 // platform: the window opens, name and aliases are brought up to date.
 func (d *decision) fromCustomer(o Origin, at time.Time) {
-	if at.IsZero() || at.After(d.now()) {
+	if at = d.orNow(at); at.After(d.now()) {
 		at = d.now()
 	}
 	renamed := o.Customer.Name != "" && o.Customer.Name != d.c.ContactName
@@ -249,7 +302,20 @@ func (d *decision) fromCustomer(o Origin, at time.Time) {
 			ProviderID: d.c.ContactAlias, Name: d.c.ContactName, Profile: o.Customer.Profile, SeenAt: d.now(),
 		}
 	}
+	d.rely(o)
+}
+
+// rely makes the change depend on who the customer was found to be.
+func (d *decision) rely(o Origin) {
 	d.change.Claims, d.change.Merged = o.Person.Claims, o.Person.Merged
+}
+
+// orNow is the platform's time, or ours where it gave none.
+func (d *decision) orNow(at time.Time) time.Time {
+	if at.IsZero() {
+		return d.now()
+	}
+	return at
 }
 
 func (d *decision) reopenCompleted() {

@@ -32,10 +32,13 @@ func (d *decision) settle(m Message, e StatusReport) {
 	if !step && !noted && !learned {
 		return
 	}
-	d.update(m)
 	if step {
 		d.auditStatus(m)
 	}
+	if learned {
+		d.catchUp(&m)
+	}
+	d.update(m)
 }
 
 // report applies a status to m and tells whether it is a step. The error of a
@@ -43,7 +46,7 @@ func (d *decision) settle(m Message, e StatusReport) {
 // platform said.
 func report(m *Message, e StatusReport) (step, noted bool) {
 	m.Status, step = Advance(m.Status, e.Status)
-	if e.Status == StatusFailed && m.ErrorCode == "" {
+	if e.Status == StatusFailed && (step || m.ErrorCode == "") {
 		m.ErrorCode, m.ErrorMessage = e.ErrorCode, e.ErrorMessage
 		noted = m.ErrorCode != ""
 	}
@@ -71,6 +74,8 @@ func (d *decision) watermark(e Watermark) {
 	for _, id := range e.Named {
 		if m, ok := d.known.provider(id); ok {
 			d.settle(m, StatusReport{At: e.UpTo, Status: e.Status})
+		} else {
+			d.keepEarly(EarlyEvent{ProviderID: id, At: e.UpTo, Status: e.Status})
 		}
 	}
 	for _, m := range d.known.unread() {
