@@ -33,19 +33,28 @@ const cleanupTimeout = 30 * time.Second
 type Database struct {
 	URL string
 	SQL *sql.DB // closed with the test
+
+	name string
 }
 
 // factory makes databases on one server.
 type factory struct {
-	url      string // of a database in which to give orders
+	url      string  // of a database in which to give orders
+	orders   *sql.DB // keeps a few connections: to connect costs as much as to copy a template
 	template func() (string, error)
 }
 
-func newFactory(url string) *factory {
-	f := &factory{url: url}
+func newFactory(url string) (*factory, error) {
+	orders, err := sql.Open("pgx", url)
+	if err != nil {
+		return nil, err
+	}
+	f := &factory{url: url, orders: orders}
 	f.template = sync.OnceValues(f.makeTemplate)
-	return f
+	return f, nil
 }
+
+func (f *factory) close() error { return f.orders.Close() }
 
 // migrated makes a database with the schema.
 func (f *factory) migrated(t testing.TB) *Database {
@@ -55,37 +64,37 @@ func (f *factory) migrated(t testing.TB) *Database {
 	return f.create(t, template)
 }
 
-// create makes a database as a copy of template, for as long as the test runs.
+// create makes a database as a copy of template.
 func (f *factory) create(t testing.TB, template string) *Database {
 	t.Helper()
 	name := "test_" + strings.ToLower(rand.Text())
 	require.NoError(t, f.order(t.Context(), fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template)))
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
-		defer cancel()
-		if err := f.order(ctx, fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", name)); err != nil {
-			t.Errorf("drop the test's database: %v", err)
-		}
-	})
 	database, err := open(f.url, name)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.SQL.Close()) })
 	return database
 }
 
-// order runs a statement on a connection of its own: none is kept, as tests may
-// stop the server.
+// dropped has the database dropped at the end of the test, whoever is still
+// connected to it.
+func (f *factory) dropped(t testing.TB, database *Database) *Database {
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+		defer cancel()
+		if err := f.order(ctx, fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", database.name)); err != nil {
+			t.Errorf("drop the test's database: %v", err)
+		}
+	})
+	return database
+}
+
 func (f *factory) order(ctx context.Context, statements ...string) error {
-	db, err := sql.Open("pgx", f.url)
-	if err != nil {
-		return err
-	}
 	for _, statement := range statements {
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", statement, err), db.Close())
+		if _, err := f.orders.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
-	return db.Close()
+	return nil
 }
 
 // makeTemplate gives the name of a database with the schema of these
@@ -96,12 +105,7 @@ func (f *factory) makeTemplate() (_ string, err error) {
 		return "", err
 	}
 	ctx := context.Background()
-	db, err := sql.Open("pgx", f.url)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }() // ends the session and with it the lock
-	session, err := db.Conn(ctx)
+	session, err := f.orders.Conn(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -109,6 +113,10 @@ func (f *factory) makeTemplate() (_ string, err error) {
 	if _, err := session.ExecContext(ctx, "SELECT pg_advisory_lock($1)", templateLock); err != nil {
 		return "", err
 	}
+	defer func() {
+		_, unlockErr := session.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", templateLock)
+		err = errors.Join(err, unlockErr)
+	}()
 	var complete bool
 	const known = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate)"
 	if err := session.QueryRowContext(ctx, known, name).Scan(&complete); err != nil || complete {
@@ -161,5 +169,5 @@ func open(server, database string) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Database{URL: u.String(), SQL: db}, nil
+	return &Database{URL: u.String(), SQL: db, name: database}, nil
 }

@@ -35,17 +35,21 @@ func NewServer(t testing.TB, configure ...func(*embedded.Config)) *Server {
 	t.Cleanup(s.Stop)
 	s.Start()
 	s.config.Port = s.running.Port() // the same at every start: URLs stay good
-	s.factory = newFactory(s.running.URL())
+	var err error
+	s.factory, err = newFactory(s.running.URL())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.factory.close()) })
 	return s
 }
 
-// New makes a database with the schema of all migrations for one test.
+// New makes a database with the schema of all migrations. It goes with the
+// server, so that a test may end with the server stopped.
 func (s *Server) New(t testing.TB) *Database {
 	t.Helper()
 	return s.factory.migrated(t)
 }
 
-// Empty makes a database with nothing in it for one test.
+// Empty makes a database with nothing in it, as New does.
 func (s *Server) Empty(t testing.TB) *Database {
 	t.Helper()
 	return s.factory.create(t, "template0")

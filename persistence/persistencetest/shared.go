@@ -60,20 +60,22 @@ func Main(m *testing.M) int {
 // New makes a database with the schema of all migrations for one test.
 func New(t testing.TB) *Database {
 	t.Helper()
-	return shared(t).migrated(t)
+	f := shared(t)
+	return f.dropped(t, f.migrated(t))
 }
 
 // Empty makes a database with nothing in it for one test.
 func Empty(t testing.TB) *Database {
 	t.Helper()
-	return shared(t).create(t, "template0")
+	f := shared(t)
+	return f.dropped(t, f.create(t, "template0"))
 }
 
 func shared(t testing.TB) *factory {
 	t.Helper()
-	factory, err := binary.get()
+	f, err := binary.get()
 	require.NoError(t, err, "start the tests' server")
-	return factory
+	return f
 }
 
 // get starts the server when the first test asks.
@@ -88,27 +90,30 @@ func (s *sharedServer) get() (*factory, error) {
 }
 
 func (s *sharedServer) start() (*factory, error) {
-	if url := os.Getenv(URLVariable); url != "" {
-		return newFactory(url), nil
-	}
 	if !s.ready {
 		return nil, errors.New("the package needs: func TestMain(m *testing.M) { os.Exit(persistencetest.Main(m)) }")
 	}
-	url, stop, err := StartShared(context.Background())
-	if err != nil {
-		return nil, err
+	url := os.Getenv(URLVariable)
+	if url == "" {
+		var err error
+		if url, s.stop, err = StartShared(context.Background()); err != nil {
+			return nil, err
+		}
 	}
-	s.stop = stop
-	return newFactory(url), nil
+	return newFactory(url)
 }
 
 func (s *sharedServer) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stop == nil {
-		return nil
+	var err error
+	if s.factory != nil {
+		err = s.factory.close()
 	}
-	return s.stop()
+	if s.stop != nil {
+		err = errors.Join(err, s.stop())
+	}
+	return err
 }
 
 // StartShared starts a server for many tests at once, quick instead of durable,
