@@ -165,10 +165,13 @@ func (d *decision) audit(t AuditType, actor UserID, facts AuditFacts) {
 	})
 }
 
-func (d *decision) refuse(code Code) error {
-	r := &Refusal{Code: code, Status: d.c.Status, WindowExpiresAt: d.c.WindowExpiresAt}
-	if d.c.Status != Pending {
-		r.Holder, r.HolderName, r.AssignedAt = d.c.Holder, d.c.HolderName, d.c.AssignedAt
+func (d *decision) refuse(code Code) error { return Refuse(&d.c, code) }
+
+// Refuse is a refusal with the facts of c.
+func Refuse(c *Conversation, code Code) *Refusal {
+	r := &Refusal{Code: code, Status: c.Status, WindowExpiresAt: c.WindowExpiresAt}
+	if c.Status != Pending {
+		r.Holder, r.HolderName, r.AssignedAt = c.Holder, c.HolderName, c.AssignedAt
 	}
 	return r
 }

@@ -142,6 +142,12 @@ type (
 		Status     Presence  `json:"status"`
 		LastSeenAt Timestamp `json:"lastSeenAt"`
 	}
+	// Resync is the payload of resync: what happened since may have been
+	// missed; refetch after a random part of JitterMs milliseconds.
+	Resync struct {
+		Since    Timestamp `json:"since"`
+		JitterMs int       `json:"jitterMs"`
+	}
 	// Typing is the payload of typing.
 	Typing struct {
 		Conversation ConversationID `json:"conversationId"`

@@ -1,0 +1,589 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+
+	"github.com/chatopshub/chatopshub/domain"
+)
+
+// Request asks a conversation for one thing or several in a row. The reply is
+// a Results. It comes when everything that the answers say is durable.
+type Request struct {
+	Commands []domain.Command
+	Replies  *actor.PID
+}
+
+// ReplyTo is where an error goes when the request can't be handled.
+func (r Request) ReplyTo() *actor.PID { return r.Replies }
+
+// Results answers a Request: for each command nil (done, or nothing had to be
+// done), a *domain.Refusal, or another error of the domain.
+type Results []error
+
+// Writer stores changes. Its implementation is the write-behind writer.
+type Writer interface {
+	// Admit is an error of the domain while no more may be decided. What comes
+	// from inside relieves the system and has headroom.
+	Admit(internal bool) error
+	// Submit takes a change or a check. It never blocks.
+	Submit(s domain.Submission)
+}
+
+// Loader reads what is stored. Both calls return at once; done is called once,
+// elsewhere, and doesn't block.
+type Loader interface {
+	// Load reads a conversation; one that doesn't exist is the zero state with
+	// its id.
+	Load(id domain.ConversationID, done func(domain.Conversation, error))
+	// LoadMessages reads the messages of a conversation that t names.
+	LoadMessages(c domain.ConversationID, channel domain.ChannelID, t domain.Targets, done func([]domain.Message, error))
+}
+
+// Publisher tells agents what has become durable, in the order of the calls of
+// one conversation.
+type Publisher interface {
+	Publish(organization domain.OrganizationID, notices []domain.Notice)
+}
+
+// ConversationConfig is what conversations work with.
+type ConversationConfig struct {
+	Writer    Writer
+	Loader    Loader
+	Publisher Publisher
+	Wheel     *Wheel
+	Entropy   func() [16]byte // fresh randomness for each call
+	Logger    *slog.Logger
+	Directory DirectoryConfig
+}
+
+// Conversations is the directory of conversation actors.
+type Conversations struct {
+	*Directory[domain.ConversationID]
+	system *System
+	cfg    ConversationConfig
+}
+
+// NewConversations makes the directory.
+func NewConversations(s *System, cfg ConversationConfig) *Conversations {
+	cs := &Conversations{system: s, cfg: cfg}
+	cs.Directory = NewDirectory(s, "conversation", func(id domain.ConversationID, entry *Entry) Behavior {
+		return &conversation{all: cs, entry: entry, state: domain.Conversation{ID: id}}
+	}, cfg.Directory)
+	return cs
+}
+
+// conversation owns the state of one conversation. It decides a command on the
+// state in memory, submits the change, and goes on with the next command
+// without waiting; answers and notices wait for the verdict. When a change
+// can't be stored, what was decided since is decided again on the state that
+// the database has.
+//
+// A resident conversation that does nothing is this struct and no more: what
+// work needs is in work, which goes when the work is done.
+type conversation struct {
+	all    *Conversations
+	entry  *Entry
+	state  domain.Conversation // with what is pending
+	loaded bool
+	leave  bool // Drain was asked for
+	work   *work
+	notice heldNotice
+}
+
+// work is what a conversation holds while something is under way.
+type work struct {
+	lineage *domain.Lineage
+	pending []decided // submitted, in order; the verdict of the first is next
+	stash   []task    // not decided yet
+	known   domain.MessageSet
+	waits   waitsFor
+	retries int // conflicts in a row
+}
+
+// waitsFor says why nothing is decided at the moment.
+type waitsFor int
+
+const (
+	nothing  waitsFor = iota
+	state             // a load of the conversation
+	messages          // a load of messages
+	quiet             // the verdicts of all that is pending; then a load
+)
+
+// task is one command of a request.
+type task struct {
+	command domain.Command
+	answers *answers
+	index   int
+	settled error // decided already by what the database said of an earlier try
+}
+
+// answers collects the results of a request.
+type answers struct {
+	to      *actor.PID
+	results Results
+	missing int
+}
+
+// decided is a task whose outcome waits for the database.
+type decided struct {
+	task
+	answer error
+	change domain.Change
+}
+
+// What comes back to a conversation from elsewhere. A lineage that isn't the
+// current one any more makes it stale.
+type (
+	verdictReached struct {
+		lineage *domain.Lineage
+		verdict domain.Verdict
+	}
+	stateLoaded struct {
+		lineage *domain.Lineage
+		state   domain.Conversation
+		err     error
+	}
+	messagesLoaded struct {
+		lineage *domain.Lineage
+		targets domain.Targets
+		found   []domain.Message
+		err     error
+	}
+	noticeDue struct{}
+)
+
+const (
+	// maxStash bounds what waits for a load.
+	maxStash = 16_384
+	// maxKnown bounds the messages in memory; over it they are forgotten as
+	// soon as nothing is pending.
+	maxKnown = 4_096
+	// maxRetries is how often in a row a conversation decides again because
+	// somebody else was faster: with two owners each time one of them gets on.
+	maxRetries = 100
+)
+
+// Receive implements Behavior.
+func (c *conversation) Receive(msg any, self Self) {
+	switch msg := msg.(type) {
+	case Request:
+		c.request(msg, self)
+	case verdictReached:
+		if c.work != nil && c.work.lineage == msg.lineage {
+			c.verdict(msg.verdict, self)
+		}
+	case stateLoaded:
+		if c.work != nil && c.work.lineage == msg.lineage {
+			c.stateLoaded(msg, self)
+		}
+	case messagesLoaded:
+		if c.work != nil && c.work.lineage == msg.lineage {
+			c.messagesLoaded(msg, self)
+		}
+	case noticeDue:
+		c.flushNotice()
+	case Idle:
+		c.passivate()
+	case Drain:
+		c.leave = true
+		c.rest()
+	case Failed:
+		c.failed(msg)
+	}
+}
+
+func (c *conversation) request(r Request, self Self) {
+	a := &answers{to: r.Replies, results: make(Results, len(r.Commands)), missing: len(r.Commands)}
+	for i, cmd := range r.Commands {
+		c.take(task{command: cmd, answers: a, index: i}, self)
+	}
+	c.rest()
+}
+
+func (c *conversation) take(t task, self Self) {
+	w := c.begin()
+	if !c.loaded && w.waits == nothing {
+		c.load(self)
+	}
+	if w.waits == nothing && len(w.stash) == 0 {
+		c.decide(t, self)
+		return
+	}
+	if len(w.stash) >= maxStash {
+		c.answer(t, fmt.Errorf("conversation has too much waiting: %w", domain.ErrOverloaded))
+		return
+	}
+	w.stash = append(w.stash, t)
+}
+
+func (c *conversation) begin() *work {
+	if c.work == nil {
+		c.work = &work{lineage: &domain.Lineage{}}
+	}
+	return c.work
+}
+
+// decide applies the rules to one command, and hands the outcome to the writer.
+func (c *conversation) decide(t task, self Self) {
+	w := c.work
+	if t.settled != nil {
+		c.answer(t, c.settled(t.settled))
+		return
+	}
+	if err := c.all.cfg.Writer.Admit(isInternal(t.command)); err != nil {
+		c.answer(t, err)
+		return
+	}
+	if lacking := w.known.Lacks(domain.TargetsOf(t.command)); !lacking.IsZero() && c.state.Exists() || w.known.Len() > maxKnown {
+		w.stash = append([]task{t}, w.stash...)
+		w.waits = quiet
+		c.whenQuiet(self)
+		return
+	}
+	moment := domain.Moment{Now: c.all.system.now(), Entropy: c.all.cfg.Entropy()}
+	after, change, err := domain.Decide(c.state, t.command, &w.known, moment)
+	if !c.state.Exists() && change.IsZero() {
+		c.answer(t, err) // nothing is stored, so there is nothing to check
+		return
+	}
+	c.submit(decided{task: t, answer: err, change: change}, self)
+	c.state = after
+	w.known.Apply(change)
+}
+
+func (c *conversation) submit(d decided, self Self) {
+	w := c.work
+	w.pending = append(w.pending, d)
+	system, lineage, pid := c.all.system, w.lineage, self.PID
+	c.all.cfg.Writer.Submit(domain.Submission{
+		Conversation: c.state.ID, Lineage: lineage, Base: c.state.Head, Change: d.change,
+		Done: func(v domain.Verdict) { system.Tell(pid, verdictReached{lineage, v}) },
+	})
+}
+
+// isInternal reports whether a command comes from inside or from the platform
+// about what we sent: work that relieves the system rather than adds to it.
+func isInternal(cmd domain.Command) bool {
+	switch cmd := cmd.(type) {
+	case domain.ReleaseIf:
+		return true
+	case domain.Receive:
+		switch cmd.Event.(type) {
+		case domain.StatusReport, domain.Watermark:
+			return true
+		}
+	}
+	return false
+}
+
+func (c *conversation) verdict(v domain.Verdict, self Self) {
+	w := c.work
+	if v.Outcome != domain.Committed {
+		c.undone(v, self)
+		c.rest()
+		return
+	}
+	first := w.pending[0]
+	w.pending[0] = decided{}
+	w.pending = w.pending[1:]
+	w.retries = 0
+	c.publish(first.change.Notices)
+	c.answer(first.task, first.answer)
+	c.whenQuiet(self)
+	c.rest()
+}
+
+// undone deals with a change that couldn't be stored: what the verdict blames
+// is answered, everything else is decided again on what the database has.
+func (c *conversation) undone(v domain.Verdict, self Self) {
+	w := c.work
+	pending := w.pending
+	w.pending, w.lineage, w.known = nil, &domain.Lineage{}, domain.MessageSet{}
+	c.loaded = false
+	w.retries++
+	switch {
+	case v.Outcome == domain.Unavailable:
+		c.answerAll(pending, domain.ErrUnavailable)
+		pending = nil
+	case v.Outcome == domain.Unknown:
+		c.answerAll(pending, domain.ErrOutcomeUnknown)
+		pending = nil
+	case w.retries > maxRetries:
+		c.answerAll(pending, fmt.Errorf("conversation is changed faster than it can be read: %w", domain.ErrOverloaded))
+		pending = nil
+	}
+	again := make([]task, 0, len(pending)+len(w.stash))
+	for i := range pending {
+		t := pending[i].task
+		t.settled = blame(v, &pending[i])
+		again = append(again, t)
+	}
+	w.stash = append(again, w.stash...)
+	w.waits = nothing
+	if len(w.stash) > 0 {
+		c.load(self)
+	}
+}
+
+func (c *conversation) answerAll(pending []decided, err error) {
+	for i := range pending {
+		c.answer(pending[i].task, err)
+	}
+}
+
+// What settles a task without another decision.
+var (
+	errStored = errors.New("stored already")         // its message is: answered as done
+	errFull   = errors.New("agent has no room left") // refused, with the facts of now
+)
+
+// settled is the answer to a task that the database has decided.
+func (c *conversation) settled(err error) error {
+	switch {
+	case errors.Is(err, errStored):
+		return nil
+	case errors.Is(err, errFull):
+		return domain.Refuse(&c.state, domain.CodeCapacityReached)
+	}
+	return err
+}
+
+// blame is what a verdict means for one of the tasks that it undid; nil: to be
+// decided again.
+func blame(v domain.Verdict, d *decided) error {
+	switch v.Outcome {
+	case domain.Duplicate:
+		for i := range d.change.Inserts {
+			for _, id := range v.Duplicates {
+				if d.change.Inserts[i].ProviderMessageID == id {
+					return errStored
+				}
+			}
+		}
+	case domain.ForeignAlias:
+		for _, claim := range d.change.Claims {
+			if claim.Alias == v.Foreign.Alias {
+				return &v.Foreign
+			}
+		}
+	case domain.OverCapacity:
+		for _, l := range d.change.Load {
+			if l.Agent == v.Agent && l.Delta > 0 {
+				return errFull
+			}
+		}
+	case domain.Refused:
+		if d.change.ID == v.Blame {
+			return v.Err
+		}
+	}
+	return nil
+}
+
+func (c *conversation) load(self Self) {
+	w := c.work
+	w.waits = state
+	system, lineage, pid := c.all.system, w.lineage, self.PID
+	c.all.cfg.Loader.Load(c.state.ID, func(s domain.Conversation, err error) {
+		system.Tell(pid, stateLoaded{lineage, s, err})
+	})
+}
+
+func (c *conversation) stateLoaded(m stateLoaded, self Self) {
+	w := c.work
+	w.waits = nothing
+	if m.err != nil {
+		c.giveUp(fmt.Errorf("load conversation: %w", m.err))
+		return
+	}
+	c.state, c.loaded = m.state, true
+	c.decideStash(self)
+	c.rest()
+}
+
+// giveUp answers everything that waits: it certainly was not executed.
+func (c *conversation) giveUp(err error) {
+	stash := c.work.stash
+	c.work.stash = nil
+	for _, t := range stash {
+		if t.settled != nil {
+			c.answer(t, c.settled(t.settled))
+			continue
+		}
+		c.answer(t, err)
+	}
+	c.rest()
+}
+
+func (c *conversation) decideStash(self Self) {
+	w := c.work
+	for len(w.stash) > 0 && w.waits == nothing {
+		t := w.stash[0]
+		w.stash = w.stash[1:]
+		c.decide(t, self)
+	}
+}
+
+// whenQuiet goes on once nothing is pending: messages are read from the
+// database, which doesn't show what hasn't committed.
+func (c *conversation) whenQuiet(self Self) {
+	w := c.work
+	if w.waits != quiet || len(w.pending) > 0 {
+		return
+	}
+	if w.known.Len() > maxKnown {
+		w.known = domain.MessageSet{}
+	}
+	var want domain.Targets
+	for _, t := range w.stash {
+		lacking := w.known.Lacks(domain.TargetsOf(t.command))
+		want.ProviderIDs = append(want.ProviderIDs, lacking.ProviderIDs...)
+		want.IDs = append(want.IDs, lacking.IDs...)
+		if lacking.UnreadUpTo.After(want.UnreadUpTo) {
+			want.UnreadUpTo = lacking.UnreadUpTo
+		}
+	}
+	if want.IsZero() {
+		w.waits = nothing
+		c.decideStash(self)
+		return
+	}
+	w.waits = messages
+	system, lineage, pid := c.all.system, w.lineage, self.PID
+	c.all.cfg.Loader.LoadMessages(c.state.ID, c.state.Channel, want, func(found []domain.Message, err error) {
+		system.Tell(pid, messagesLoaded{lineage, want, found, err})
+	})
+}
+
+func (c *conversation) messagesLoaded(m messagesLoaded, self Self) {
+	w := c.work
+	w.waits = nothing
+	if m.err != nil {
+		c.giveUp(fmt.Errorf("load messages: %w", m.err))
+		return
+	}
+	w.known.Learn(m.targets, m.found)
+	c.decideStash(self)
+	c.rest()
+}
+
+// answer settles one task; the reply goes when all of its request are.
+func (c *conversation) answer(t task, err error) {
+	t.answers.results[t.index] = err
+	if t.answers.missing--; t.answers.missing == 0 {
+		c.all.system.Reply(t.answers.to, t.answers.results)
+	}
+}
+
+// rest drops what only work needs when there is none left. A conversation that
+// doesn't exist isn't kept: somebody else may create it.
+func (c *conversation) rest() {
+	w := c.work
+	if w != nil && len(w.pending) == 0 && len(w.stash) == 0 && w.waits == nothing {
+		c.work = nil
+	}
+	if c.work == nil && (c.leave || !c.loaded || !c.state.Exists()) {
+		c.loaded = c.loaded && c.state.Exists()
+		c.passivate()
+	}
+}
+
+func (c *conversation) passivate() {
+	if c.work != nil {
+		return
+	}
+	c.flushNotice()
+	c.all.Passivate(c.state.ID, c.entry)
+}
+
+// failed follows the failure policy. What is submitted stands or falls without
+// us; its askers are told that the outcome is unknown.
+func (c *conversation) failed(f Failed) {
+	w := c.work
+	c.work, c.loaded = nil, false
+	if w != nil {
+		c.answerAll(w.pending, domain.ErrOutcomeUnknown)
+		for _, t := range w.stash {
+			c.answer(t, domain.ErrUnavailable)
+		}
+		c.resync(len(w.pending))
+	}
+	c.all.cfg.Logger.Error("conversation drops its state", "conversation", c.state.ID, "error", f.Reason)
+	c.passivate()
+}
+
+// resync tells the organization to look again when changes may have committed
+// whose notices nobody will send: a gap is never silent.
+func (c *conversation) resync(lost int) {
+	if lost == 0 {
+		return
+	}
+	c.all.cfg.Publisher.Publish(c.state.Organization, []domain.Notice{{
+		Name: domain.EventResync, Rooms: []domain.Room{domain.OrgRoom(c.state.Organization)},
+		Payload: domain.Resync{Since: domain.Timestamp(c.all.system.now()), JitterMs: 2000},
+	}})
+}
+
+// heldNotice is a conversation.updated that tells of mere activity: at most one
+// of them is sent in a second.
+type heldNotice struct {
+	sent  int64 // Unix nanoseconds of the last one
+	held  *domain.Notice
+	timer *Timer
+}
+
+// activityInterval is how often mere activity of one conversation is told.
+const activityInterval = time.Second
+
+// publish sends the notices of a change that has committed.
+func (c *conversation) publish(notices []domain.Notice) {
+	if len(notices) == 0 {
+		return
+	}
+	now := c.all.system.now()
+	out := make([]domain.Notice, 0, len(notices))
+	for _, n := range notices {
+		if n.Name == domain.EventConversationUpdated {
+			if n.Activity && now.UnixNano()-c.notice.sent < int64(activityInterval) {
+				c.hold(n, now)
+				continue
+			}
+			c.drop() // this one tells more
+			c.notice.sent = now.UnixNano()
+		}
+		out = append(out, n)
+	}
+	c.all.cfg.Publisher.Publish(c.state.Organization, out)
+}
+
+func (c *conversation) hold(n domain.Notice, now time.Time) {
+	c.notice.held = &n
+	if c.notice.timer != nil {
+		return
+	}
+	system, pid := c.all.system, c.entry.pid
+	wait := activityInterval - now.Sub(time.Unix(0, c.notice.sent))
+	c.notice.timer = c.all.cfg.Wheel.After(wait, func() { system.Tell(pid, noticeDue{}) })
+}
+
+func (c *conversation) drop() {
+	if c.notice.timer != nil {
+		c.notice.timer.Stop()
+	}
+	c.notice.held, c.notice.timer = nil, nil
+}
+
+func (c *conversation) flushNotice() {
+	held := c.notice.held
+	c.drop()
+	if held != nil {
+		c.notice.sent = c.all.system.now().UnixNano()
+		c.all.cfg.Publisher.Publish(c.state.Organization, []domain.Notice{*held})
+	}
+}
