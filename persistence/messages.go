@@ -1,0 +1,78 @@
+package persistence
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/chatopshub/chatopshub/domain"
+)
+
+// messageRow is a row of messages as the queries select it: the one place
+// where columns become a domain.Message. pgx scans into columns(), in order;
+// sqlx by the tags.
+type messageRow struct {
+	ID                domain.MessageID      `db:"id"`
+	Conversation      domain.ConversationID `db:"conversation_id"`
+	Direction         string                `db:"direction"`
+	Agent             domain.UserID         `db:"agent_id"`
+	Type              string                `db:"type"`
+	Body              *string               `db:"body"`
+	MediaURL          *string               `db:"media_url"`
+	MediaType         *string               `db:"media_type"`
+	ProviderMessageID *string               `db:"provider_message_id"`
+	Status            string                `db:"status"`
+	SendState         *string               `db:"send_state"`
+	Attempts          int                   `db:"attempts"`
+	AttemptStartedAt  *time.Time            `db:"attempt_started_at"`
+	NextAttemptAt     *time.Time            `db:"next_attempt_at"`
+	ReplyTo           domain.MessageID      `db:"reply_to"`
+	Metadata          []byte                `db:"metadata"`
+	ErrorCode         *string               `db:"error_code"`
+	ErrorMessage      *string               `db:"error_message"`
+	IdempotencyKey    *string               `db:"idempotency_key"`
+	RequestHash       []byte                `db:"request_hash"`
+	ProviderAt        *time.Time            `db:"provider_timestamp"`
+	EditedAt          *time.Time            `db:"edited_at"`
+	DeletedAt         *time.Time            `db:"deleted_at"`
+	CreatedAt         time.Time             `db:"created_at"`
+	UpdatedAt         time.Time             `db:"updated_at"`
+}
+
+// columns is where the columns of a message go.
+func (r *messageRow) columns() []any {
+	return []any{
+		&r.ID, &r.Conversation, &r.Direction, &r.Agent, &r.Type, &r.Body, &r.MediaURL, &r.MediaType, &r.ProviderMessageID,
+		&r.Status, &r.SendState, &r.Attempts, &r.AttemptStartedAt, &r.NextAttemptAt, &r.ReplyTo, &r.Metadata,
+		&r.ErrorCode, &r.ErrorMessage, &r.IdempotencyKey, &r.RequestHash,
+		&r.ProviderAt, &r.EditedAt, &r.DeletedAt, &r.CreatedAt, &r.UpdatedAt,
+	}
+}
+
+// message is the row as the rules see it.
+func (r *messageRow) message() (domain.Message, error) {
+	m := domain.Message{
+		ID: r.ID, Direction: domain.Direction(r.Direction), Agent: r.Agent, Type: domain.MessageType(r.Type),
+		Body: orZero(r.Body), MediaURL: orZero(r.MediaURL), MediaType: orZero(r.MediaType),
+		ProviderMessageID: orZero(r.ProviderMessageID),
+		Status:            domain.MessageStatus(r.Status), SendState: domain.SendState(orZero(r.SendState)),
+		Attempts: r.Attempts, AttemptStartedAt: orZero(r.AttemptStartedAt), NextAttemptAt: orZero(r.NextAttemptAt),
+		ReplyTo: r.ReplyTo, ErrorCode: orZero(r.ErrorCode), ErrorMessage: orZero(r.ErrorMessage),
+		IdempotencyKey: orZero(r.IdempotencyKey), RequestHash: r.RequestHash,
+		ProviderAt: orZero(r.ProviderAt), EditedAt: orZero(r.EditedAt), DeletedAt: orZero(r.DeletedAt),
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	if err := json.Unmarshal(r.Metadata, &m.Metadata); err != nil {
+		return m, fmt.Errorf("metadata of message %s: %w", r.ID, err)
+	}
+	return m, nil
+}
+
+// orZero is what p points to; of NULL the zero value.
+func orZero[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}

@@ -1,0 +1,44 @@
+-- Messages. The columns of load-messages and message-page are those of
+-- messageRow.
+
+-- name: load-messages
+-- What question n of a batch means: by the platform's id, by ours, and the
+-- outbound ones that aren't read up to a time. The last reads from the newest
+-- backwards and stops at 5,000 rows: a thread's length must not hold up the
+-- others in the batch.
+WITH wanted (n, id) AS (
+    SELECT q.n, m.id
+    FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::text[]) AS q (n, conversation_id, channel_id, provider_id)
+    JOIN messages m ON m.channel_id = q.channel_id AND m.provider_message_id = q.provider_id
+    WHERE m.conversation_id = q.conversation_id
+    UNION
+    SELECT q.n, m.id
+    FROM unnest($5::int[], $6::uuid[], $7::uuid[]) AS q (n, conversation_id, id)
+    JOIN messages m ON m.id = q.id
+    WHERE m.conversation_id = q.conversation_id
+    UNION
+    SELECT q.n, m.id
+    FROM unnest($8::int[], $9::uuid[], $10::timestamptz[]) AS q (n, conversation_id, up_to)
+    CROSS JOIN LATERAL (
+        SELECT newest.id
+        FROM (
+            SELECT id, direction, status, provider_timestamp, created_at
+            FROM messages
+            WHERE conversation_id = q.conversation_id
+            ORDER BY id DESC
+            LIMIT 5000
+        ) newest
+        WHERE newest.direction = 'OUTBOUND' AND newest.status <> 'READ'
+            AND coalesce(newest.provider_timestamp, newest.created_at) <= q.up_to
+        ORDER BY newest.id DESC
+        LIMIT 1000
+    ) m
+)
+SELECT w.n,
+       m.id, m.conversation_id, m.direction::text, m.agent_id, m.type::text, m.body, m.media_url, m.media_type, m.provider_message_id,
+       m.status::text, m.send_state::text, m.attempts, m.attempt_started_at, m.next_attempt_at, m.reply_to, m.metadata,
+       m.error_code, m.error_message, m.idempotency_key, m.request_hash,
+       m.provider_timestamp, m.edited_at, m.deleted_at, m.created_at, m.updated_at
+FROM wanted w
+JOIN messages m ON m.id = w.id
+ORDER BY w.n, m.id

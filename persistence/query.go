@@ -1,0 +1,90 @@
+package persistence
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+//go:embed *.sql
+var queryFiles embed.FS
+
+// queries is the text of every statement of the .sql files beside this code, by
+// the name in the tag.
+type queries struct {
+	LoadConversations string `query:"load-conversations"`
+	LoadMessages      string `query:"load-messages"`
+	KnownAliases      string `query:"known-aliases"`
+}
+
+// queryMark begins a statement in a .sql file; the statement's name follows.
+const queryMark = "-- name: "
+
+// parseQueries reads the statements of all .sql files. Code and files must
+// agree: a statement that is missing, unused, empty or there twice is an error.
+func parseQueries(files fs.FS) (queries, error) {
+	var parsed queries
+	texts, err := readQueries(files)
+	if err != nil {
+		return parsed, err
+	}
+	v := reflect.ValueOf(&parsed).Elem()
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("query")
+		text, ok := texts[name]
+		if !ok {
+			return parsed, fmt.Errorf("query %q is in no file", name)
+		}
+		v.Field(i).SetString(text)
+		delete(texts, name)
+	}
+	for name := range texts {
+		return parsed, fmt.Errorf("query %q is used nowhere", name)
+	}
+	return parsed, nil
+}
+
+// readQueries is the statements by name.
+func readQueries(files fs.FS) (map[string]string, error) {
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	texts := make(map[string]string)
+	for _, file := range names {
+		content, err := fs.ReadFile(files, file)
+		if err != nil {
+			return nil, err
+		}
+		if err := splitQueries(string(content), texts); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return texts, nil
+}
+
+// splitQueries adds the statements of one file to texts. What stands before
+// the first mark is a comment.
+func splitQueries(content string, texts map[string]string) error {
+	_, content, found := strings.Cut("\n"+content, "\n"+queryMark)
+	if !found {
+		return errors.New("no query in it")
+	}
+	for part := range strings.SplitSeq(content, "\n"+queryMark) {
+		name, text, _ := strings.Cut(part, "\n")
+		name, text = strings.TrimSpace(name), strings.TrimSpace(text)
+		if _, twice := texts[name]; twice {
+			return fmt.Errorf("query %q is there twice", name)
+		}
+		if name == "" || text == "" {
+			return fmt.Errorf("query %q has no name or no text", name)
+		}
+		texts[name] = text
+	}
+	return nil
+}
