@@ -1,0 +1,62 @@
+package actors
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics is what operators see of the actors.
+type metrics struct {
+	registerer  prometheus.Registerer
+	deadLetters prometheus.Counter
+	lateReplies prometheus.Counter
+	asks        prometheus.Gauge
+	panics      *prometheus.CounterVec // by kind
+}
+
+const metricsPrefix = "chatopshub_actors_"
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		registerer: r,
+		deadLetters: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: metricsPrefix + "dead_letters_total", Help: "Messages to a process that was not there.",
+		}),
+		lateReplies: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: metricsPrefix + "late_replies_total", Help: "Replies nobody waited for any more.",
+		}),
+		asks: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: metricsPrefix + "asks_in_flight", Help: "Requests that wait for the reply of an actor.",
+		}),
+		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "panics_total", Help: "Messages whose handling panicked.",
+		}, []string{"kind"}),
+	}
+	for _, c := range []prometheus.Collector{m.deadLetters, m.lateReplies, m.asks, m.panics} {
+		if err := m.register(c); err != nil {
+			return nil, fmt.Errorf("actor system: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// watch shows the numbers of one kind of actor.
+func (m *metrics) watch(kind string, residents, waiting func() float64) error {
+	labels := prometheus.Labels{"kind": kind}
+	if err := m.register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: metricsPrefix + "resident", Help: "Actors in memory.", ConstLabels: labels,
+	}, residents)); err != nil {
+		return err
+	}
+	return m.register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: metricsPrefix + "mailbox_messages", Help: "Messages that wait in mailboxes.", ConstLabels: labels,
+	}, waiting))
+}
+
+func (m *metrics) register(c prometheus.Collector) error {
+	if m.registerer == nil {
+		return nil
+	}
+	return m.registerer.Register(c)
+}

@@ -1,0 +1,154 @@
+package actors
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+
+	"github.com/chatopshub/chatopshub/domain"
+)
+
+// Behavior is what an actor does with a message. Receive is called for one
+// message at a time, in the order of the mailbox, and never blocks: what takes
+// time is done elsewhere and comes back as a message. A panic costs the
+// message in hand, nothing else: see Policy.
+type Behavior interface {
+	Receive(msg any, self Self)
+}
+
+// Self is what a behaviour may know of the process that runs it. (Hollywood's
+// own context is used again for the next message, so it is never handed out.)
+type Self struct {
+	PID *actor.PID // where messages reach this activation of the actor
+}
+
+// Entry is an actor's place in its directory.
+type Entry struct {
+	pid      *actor.PID
+	lastUsed int64        // Unix nanoseconds; guarded by the shard's lock
+	waiting  atomic.Int32 // messages of the directory in the mailbox; raised under the shard's lock
+	gone     bool         // out of the directory; only for the actor itself
+	stopped  bool         // only for the actor itself
+}
+
+// resident is one activation of an actor: its entry, and the receiver that
+// stands between Hollywood and the behaviour. One value has all of it, as there
+// may be a million.
+type resident[K comparable] struct {
+	Entry
+	key       K
+	directory *Directory[K]
+	behavior  Behavior
+	failures  []time.Time
+}
+
+// Receive implements actor.Receiver. Nothing that happens in a behaviour may
+// get out of it as a panic: Hollywood loses the message, sleeps half a second
+// with the mailbox closed, and at the fourth time ends the program.
+func (r *resident[K]) Receive(c *actor.Context) {
+	switch msg := c.Message().(type) {
+	case actor.Initialized, actor.Started:
+		// These run in the goroutine of the sender, under the directory's lock.
+		// Our actors begin with their first message instead.
+	case actor.Stopped:
+		r.leave()
+	default:
+		// The sender marks what came through the directory: nothing to allocate.
+		if c.Sender() == r.directory.mark {
+			r.waiting.Add(-1)
+			r.directory.waiting.Add(-1)
+		}
+		r.handle(msg, Self{PID: c.PID()})
+	}
+}
+
+func (r *resident[K]) handle(msg any, self Self) {
+	if r.gone {
+		// Sent while we were on the way out; certainly not executed.
+		r.directory.system.refuse(msg, fmt.Errorf("%s has stopped: %w", r.directory.kind, domain.ErrUnavailable))
+		return
+	}
+	if failure := r.guarded(msg, self); failure != nil {
+		r.failed(msg, self, failure)
+	}
+	if r.gone {
+		// The engine stops the process behind what is in its mailbox already.
+		r.directory.system.engine.Stop(r.pid)
+	}
+}
+
+// guarded lets the behaviour handle msg and returns its panic, if any. The
+// behaviour is made here too, so that none of its code runs unguarded.
+func (r *resident[K]) guarded(msg any, self Self) (failure *panicError) {
+	defer func() {
+		if v := recover(); v != nil {
+			failure = newPanicError(v)
+		}
+	}()
+	if r.behavior == nil {
+		r.behavior = r.directory.spawn(r.key, &r.Entry)
+	}
+	r.behavior.Receive(msg, self)
+	return nil
+}
+
+// failed drops the poisoned message, tells who asked, and goes on as the policy
+// decides.
+func (r *resident[K]) failed(msg any, self Self, failure *panicError) {
+	d := r.directory
+	r.report(msg, failure)
+	d.system.refuse(msg, fmt.Errorf("%s failed: %w", d.kind, domain.ErrOutcomeUnknown))
+
+	now := d.system.now()
+	r.failures = append(recent(r.failures, now), now)
+	decision := Policy(r.failures, now)
+	if decision == Resume {
+		return
+	}
+	note := Failed{Decision: decision, Reason: failure}
+	if again := r.guarded(note, self); again != nil {
+		r.report(note, again)
+		decision = Stop
+	}
+	if decision == Stop {
+		d.evict(r)
+	}
+}
+
+// report counts and logs a panic: what kind of message and where, never what
+// was in the message.
+func (r *resident[K]) report(msg any, failure *panicError) {
+	d := r.directory
+	d.system.metrics.panics.WithLabelValues(d.kind).Inc()
+	d.system.log.Error("actor panicked", "actor", r.pid.GetID(), "message", fmt.Sprintf("%T", msg),
+		"error", failure, "stack", string(failure.stack))
+}
+
+// leave makes room for others; the process is out of the engine by now. The
+// engine may say so more than once.
+func (r *resident[K]) leave() {
+	if !r.stopped {
+		r.stopped = true
+		r.directory.left()
+	}
+}
+
+// panicError is a panic as an error.
+type panicError struct {
+	reason string
+	stack  []byte
+}
+
+func newPanicError(v any) *panicError {
+	e := &panicError{reason: fmt.Sprintf("panic with a %T", v), stack: debug.Stack()}
+	if err, ok := v.(runtime.Error); ok {
+		e.reason = err.Error() // says index and length, or types; other values may quote a message
+	}
+	return e
+}
+
+func (e *panicError) Error() string { return e.reason }

@@ -1,0 +1,93 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// SystemConfig is what a System needs from outside.
+type SystemConfig struct {
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer // nil: metrics are kept and not shown
+	Now        func() time.Time
+}
+
+// System is the Hollywood engine behind our verbs: Tell, Ask, Reply. All of
+// them may be called from anywhere, also from within an actor, except Ask,
+// which waits.
+type System struct {
+	engine  *actor.Engine
+	log     *slog.Logger
+	now     func() time.Time
+	metrics *metrics
+
+	// names makes each process id unique. It starts at the nanoseconds of the
+	// clock, so that no name returns after a restart: a late message to the
+	// former incarnation must not reach somebody new.
+	names atomic.Uint64
+
+	closed chan struct{}
+	close  sync.Once
+}
+
+// NewSystem starts an engine. Close it.
+func NewSystem(cfg SystemConfig) (*System, error) {
+	if cfg.Logger == nil || cfg.Now == nil {
+		return nil, errors.New("actor system: Logger and Now are required")
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := actor.NewEngine(actor.NewEngineConfig())
+	if err != nil {
+		return nil, err
+	}
+	s := &System{engine: engine, log: cfg.Logger, now: cfg.Now, metrics: m, closed: make(chan struct{})}
+	s.names.Store(uint64(cfg.Now().UnixNano()))
+	s.collectDeadLetters()
+	return s, nil
+}
+
+// Tell sends msg to the process pid and does not wait. Use it for what comes
+// back to an actor that waits for it; everybody else goes through a Directory,
+// which knows the bounds. Without such a process msg is a dead letter.
+func (s *System) Tell(pid *actor.PID, msg any) { s.engine.Send(pid, msg) }
+
+// Reply answers an Ask. A nil address, of somebody who wants no answer, drops
+// msg. Send an error value to make the Ask fail with it.
+func (s *System) Reply(to *actor.PID, msg any) {
+	if to != nil {
+		s.engine.Send(to, msg)
+	}
+}
+
+// Close ends the asks under way with domain.ErrOutcomeUnknown and refuses new
+// ones. It is idempotent. Directories are closed before, by their owner.
+func (s *System) Close(context.Context) error {
+	s.close.Do(func() { close(s.closed) })
+	return nil
+}
+
+// name is a process id that was never used before, below prefix.
+func (s *System) name(prefix string) string {
+	return prefix + "/" + strconv.FormatUint(s.names.Add(1), 36)
+}
+
+// asker is implemented by messages whose sender waits for an answer.
+type asker interface{ ReplyTo() *actor.PID }
+
+// refuse answers the one who asked with msg, if anybody did, with err.
+func (s *System) refuse(msg any, err error) {
+	if m, ok := msg.(asker); ok {
+		s.Reply(m.ReplyTo(), err)
+	}
+}
