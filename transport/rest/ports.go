@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"time"
 
 	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/transport/auth"
@@ -82,6 +81,3 @@ type Check struct {
 // maxAccounts is in how many organizations one e-mail can log in: each costs a
 // password hash.
 const maxAccounts = 8
-
-// Clock tells the time.
-type Clock func() time.Time

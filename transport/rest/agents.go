@@ -1,0 +1,37 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/chatopshub/chatopshub/domain"
+)
+
+type agentsOutput struct{ Body agentsBody }
+
+type agentsBody struct {
+	Data []domain.AgentView `json:"data"`
+}
+
+// listAgents joins who there is, from the storage, with who is there, from
+// memory.
+func (s *server) listAgents(ctx context.Context, _ *struct{}) (*agentsOutput, error) {
+	org := callerOf(ctx).Organization
+	rows, err := s.Users.Agents(ctx, org)
+	if err != nil {
+		return nil, fmt.Errorf("list agents: %w", err)
+	}
+	present := s.Presences.Snapshot(org)
+	agents := append([]domain.AgentView{}, rows...)
+	for i := range agents {
+		agents[i].Presence = domain.Offline
+		if p, ok := present[agents[i].ID]; ok {
+			agents[i].Presence = p.Status
+			if !time.Time(p.LastSeenAt).IsZero() {
+				agents[i].LastSeenAt = p.LastSeenAt
+			}
+		}
+	}
+	return &agentsOutput{Body: agentsBody{Data: agents}}, nil
+}

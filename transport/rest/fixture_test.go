@@ -1,0 +1,295 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/chatopshub/chatopshub/domain"
+	"github.com/chatopshub/chatopshub/transport/auth"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newID[K any](domain.ID[K]) domain.ID[K] { return domain.ID[K](uuid.New()) }
+
+// fixture is the API over ports that a test can make fail, behind a real HTTP
+// server.
+type fixture struct {
+	t      testing.TB
+	config Config
+	url    string
+	client *http.Client
+	log    *syncBuffer
+
+	issuer       *auth.Issuer
+	org          domain.OrganizationID
+	agent, admin domain.User
+	foreigner    domain.User // of another organization
+	conversation domain.ConversationID
+
+	inbox         *fakeInbox
+	conversations *fakeConversations
+	users         *fakeUsers
+	directory     fakeDirectory
+	presences     fakePresences
+	sessions      *fakeSessions
+}
+
+// newFixture starts the API; change, where given, has the last word on its
+// configuration.
+func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
+	f := &fixture{
+		t: t, log: &syncBuffer{}, directory: fakeDirectory{}, presences: fakePresences{},
+		inbox: &fakeInbox{}, conversations: &fakeConversations{}, users: &fakeUsers{}, sessions: &fakeSessions{},
+	}
+	f.org, f.conversation = newID(f.org), newID(f.conversation)
+	f.agent = f.addUser(f.org, "Ada", domain.RoleAgent)
+	f.admin = f.addUser(f.org, "Grace", domain.RoleAdmin)
+	f.foreigner = f.addUser(newID(f.org), "Mallory", domain.RoleAdmin)
+	f.conversations.org, f.conversations.row = f.org, domain.ConversationView{ID: f.conversation, Organization: f.org, Status: domain.Pending}
+	f.inbox.org = f.org
+	f.issuer = &auth.Issuer{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.AccessTokenLabel), TTL: 15 * time.Minute, Now: time.Now}
+	f.config = Config{
+		Inbox: f.inbox, Conversations: f.conversations, Users: f.users, Directory: f.directory, Presences: f.presences,
+		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2),
+		Origins: []string{"https://inbox.example.com"}, AccessTTL: 15 * time.Minute, RefreshTTL: 168 * time.Hour,
+		Version: "test", Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now,
+	}
+	for _, c := range change {
+		c(f)
+	}
+	handler, err := New(f.config)
+	require.NoError(t, err)
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	f.url, f.client = server.URL, server.Client()
+	f.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return f
+}
+
+func (f *fixture) addUser(org domain.OrganizationID, name string, role domain.Role) domain.User {
+	u := domain.User{Organization: org, Name: name, Email: strings.ToLower(name) + "@example.com", Role: role, Status: domain.UserActive}
+	u.ID = newID(u.ID)
+	f.directory[u.ID] = u
+	return u
+}
+
+// token proves to be u.
+func (f *fixture) token(u domain.User) string {
+	p := auth.Principal{User: u.ID, Organization: u.Organization, Role: u.Role}
+	p.Session = newID(p.Session)
+	token, err := f.issuer.Issue(p)
+	require.NoError(f.t, err)
+	return token
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	raw    []byte
+	body   map[string]any
+}
+
+func (f *fixture) request(method, path string, body io.Reader) *http.Request {
+	r, err := http.NewRequestWithContext(f.t.Context(), method, f.url+path, body)
+	require.NoError(f.t, err)
+	return r
+}
+
+// as calls the API as u, with a JSON body unless it is empty.
+func (f *fixture) as(u domain.User, method, path, body string) answer {
+	r := f.request(method, path, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+f.token(u))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return f.send(r)
+}
+
+func (f *fixture) send(r *http.Request) answer {
+	response, err := f.client.Do(r)
+	require.NoError(f.t, err)
+	defer response.Body.Close()
+	a := answer{status: response.StatusCode, header: response.Header}
+	a.raw, err = io.ReadAll(response.Body)
+	require.NoError(f.t, err)
+	if strings.HasSuffix(a.header.Get("Content-Type"), "json") {
+		require.NoError(f.t, json.Unmarshal(a.raw, &a.body), "%s", a.raw)
+	}
+	return a
+}
+
+// path is an operation's path with the fixture's conversation in it.
+func (f *fixture) path(pattern string) string {
+	return strings.ReplaceAll(pattern, "{id}", f.conversation.String())
+}
+
+// problem requires that a is a problem with status and code.
+func (f *fixture) problem(a answer, status int, code string) map[string]any {
+	require.Equal(f.t, status, a.status, "%s", a.raw)
+	require.Equal(f.t, "application/problem+json", a.header.Get("Content-Type"))
+	require.EqualValues(f.t, status, a.body["status"])
+	require.Equal(f.t, code, a.body["code"])
+	require.NotEmpty(f.t, a.body["title"])
+	require.NotEmpty(f.t, a.header.Get("X-Request-Id"))
+	return a.body
+}
+
+// fieldOf is the first field that a problem names, as "in.field".
+func fieldOf(a answer) string {
+	errs, _ := a.body["errors"].([]any)
+	if len(errs) == 0 {
+		return ""
+	}
+	first := errs[0].(map[string]any)
+	return strings.Trim(first["in"].(string)+"."+first["field"].(string), ".")
+}
+
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+type fakeInbox struct {
+	org domain.OrganizationID
+	do  func(ctx context.Context, cmd domain.Command) error // nil: everything succeeds
+
+	mu   sync.Mutex
+	last domain.Command
+}
+
+func (i *fakeInbox) Do(ctx context.Context, _ domain.ConversationID, cmd domain.Command) error {
+	i.mu.Lock()
+	i.last = cmd
+	i.mu.Unlock()
+	if by, _ := domain.CallerOf(cmd); by.Organization != i.org {
+		return domain.ErrNotFound
+	}
+	if i.do != nil {
+		return i.do(ctx, cmd)
+	}
+	return nil
+}
+
+type fakeConversations struct {
+	org      domain.OrganizationID
+	row      domain.ConversationView
+	messages []domain.MessageView // newest first
+	err      error
+
+	mu     sync.Mutex
+	filter domain.ConversationFilter
+}
+
+func (c *fakeConversations) fails(org domain.OrganizationID, id domain.ConversationID) error {
+	if c.err == nil && (org != c.org || id != c.row.ID) {
+		return domain.ErrNotFound
+	}
+	return c.err
+}
+
+func (c *fakeConversations) List(_ context.Context, org domain.OrganizationID, filter domain.ConversationFilter) ([]domain.ConversationView, domain.PageMeta, error) {
+	c.mu.Lock()
+	c.filter = filter
+	c.mu.Unlock()
+	if org != c.org || c.err != nil {
+		return nil, filter.Page.Meta(0, false), c.err
+	}
+	return []domain.ConversationView{c.row}, filter.Page.Meta(1, false), nil
+}
+
+func (c *fakeConversations) Get(_ context.Context, org domain.OrganizationID, id domain.ConversationID) (domain.ConversationView, error) {
+	if err := c.fails(org, id); err != nil {
+		return domain.ConversationView{}, err
+	}
+	return c.row, nil
+}
+
+func (c *fakeConversations) Messages(_ context.Context, org domain.OrganizationID, id domain.ConversationID, before domain.MessageID, limit int) ([]domain.MessageView, error) {
+	if err := c.fails(org, id); err != nil {
+		return nil, err
+	}
+	var out []domain.MessageView
+	for _, m := range c.messages {
+		if (before.IsZero() || bytes.Compare(m.ID[:], before[:]) < 0) && len(out) < limit {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+func (c *fakeConversations) Audit(_ context.Context, org domain.OrganizationID, id domain.ConversationID, page domain.Page) ([]domain.AuditView, domain.PageMeta, error) {
+	return []domain.AuditView{{Conversation: id, Seq: 1, Type: domain.AuditCreated}}, page.Meta(1, false), c.fails(org, id)
+}
+
+type fakeUsers struct {
+	accounts []domain.LoginUser
+	agents   []domain.AgentView
+	err      error
+}
+
+func (u *fakeUsers) ByEmail(_ context.Context, email string) ([]domain.LoginUser, error) {
+	var out []domain.LoginUser
+	for _, a := range u.accounts {
+		if strings.EqualFold(a.Email, email) {
+			out = append(out, a)
+		}
+	}
+	return out, u.err
+}
+
+func (u *fakeUsers) Agents(context.Context, domain.OrganizationID) ([]domain.AgentView, error) {
+	return u.agents, u.err
+}
+
+type fakeDirectory map[domain.UserID]domain.User
+
+func (d fakeDirectory) User(org domain.OrganizationID, id domain.UserID) (domain.User, bool) {
+	u, ok := d[id]
+	return u, ok && u.Organization == org
+}
+
+type fakePresences map[domain.UserID]domain.AgentPresence
+
+func (p fakePresences) Snapshot(domain.OrganizationID) map[domain.UserID]domain.AgentPresence {
+	return p
+}
+
+type fakeSessions struct {
+	mu      sync.Mutex
+	started []domain.LoginSession
+	err     error
+}
+
+func (s *fakeSessions) Start(_ context.Context, session domain.LoginSession) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.started = append(s.started, session)
+	return s.err
+}

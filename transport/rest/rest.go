@@ -1,0 +1,148 @@
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humahttprouter"
+	"github.com/julienschmidt/httprouter"
+)
+
+// Config is what the API is made of. Every field without a default must be set.
+type Config struct {
+	Inbox         Inbox
+	Conversations Conversations
+	Users         Users
+	Directory     Directory
+	Presences     Presences
+	Sessions      Sessions
+	Tokens        Tokens
+	Passwords     Passwords
+
+	// Checks are what /readyz asks; none: always ready.
+	Checks []Check
+	// Beside are handlers under other paths, such as sockets and webhooks: a
+	// path that ends in a slash takes everything below it. They pass the edge
+	// like the API, but neither its router, nor its access checks, nor its
+	// limits.
+	Beside map[string]http.Handler
+
+	// Origins are the web origins that may call from a browser, with
+	// credentials, such as https://inbox.example.com; none: only our own.
+	Origins []string
+	// TrustedProxies are the peers whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+
+	// AccessTTL is how long the access tokens are good that Tokens makes.
+	AccessTTL time.Duration
+	// RefreshTTL is how long a login lasts that isn't used.
+	RefreshTTL time.Duration
+	// Timeout ends a call of the API. Default 10 s: a client that has waited
+	// longer has given up.
+	Timeout time.Duration
+	// MaxInFlight is how many calls of the API may be at work at a time; more
+	// are answered 503. Default 2,048: with a body of 1 MiB each they fit into
+	// memory, and the 1,000 agents of a large organization may all click at once.
+	MaxInFlight int
+
+	Version string // of the program, for the OpenAPI document
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// validate fills in the defaults and names what is missing.
+func (c *Config) validate() error {
+	v := reflect.ValueOf(c).Elem()
+	var errs []error
+	for _, name := range []string{
+		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
+		"AccessTTL", "RefreshTTL", "Log", "Now",
+	} {
+		if v.FieldByName(name).IsZero() {
+			errs = append(errs, fmt.Errorf("%s is not set", name))
+		}
+	}
+	if c.Timeout < 0 || c.MaxInFlight < 0 {
+		errs = append(errs, errors.New("Timeout and MaxInFlight take no negative values"))
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 10 * time.Second
+	}
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = 2048
+	}
+	return errors.Join(errs...)
+}
+
+// server is the API: the operations are its methods.
+type server struct {
+	Config
+	router   *httprouter.Router
+	api      huma.API
+	ready    readiness
+	document document
+	inFlight atomic.Int64
+	errs     []error // what is wrong with the operations that were registered
+}
+
+// New returns the handler of the API and of what is mounted beside it. It
+// fails when the configuration is incomplete, or when an operation doesn't
+// declare who may call it.
+func New(config Config) (http.Handler, error) {
+	s, err := newServer(config)
+	if err != nil {
+		return nil, fmt.Errorf("build the REST API: %w", err)
+	}
+	return s.edge(s.beside(s.admit(checkQuery(s.router)))), nil
+}
+
+// beside sends requests for what is mounted there, and all others to the API.
+// Paths are compared as they are: nothing is cleaned and nothing redirected.
+func (s *server) beside(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler, longest := api, 0
+		for path, mounted := range s.Beside {
+			below := strings.HasSuffix(path, "/") && strings.HasPrefix(r.URL.Path, path)
+			if len(path) > longest && (below || r.URL.Path == path) {
+				handler, longest = mounted, len(path)
+			}
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
+func newServer(config Config) (*server, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	s := &server{Config: config, router: newRouter()}
+	s.ready = readiness{checks: s.Checks, now: s.Now, log: s.Log}
+	s.api = humahttprouter.New(s.router, apiConfig(s.Version))
+	s.routes()
+	if err := errors.Join(s.errs...); err != nil {
+		return nil, err
+	}
+	if err := s.document.make(s.api.OpenAPI()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// newRouter returns a router that knows one path for each operation: no
+// redirects from what looks similar, and problems for what it doesn't know.
+func newRouter() *httprouter.Router {
+	router := httprouter.New()
+	router.RedirectTrailingSlash, router.RedirectFixedPath = false, false
+	router.NotFound = problemHandler(problem(http.StatusNotFound, "not_found", "There is nothing under this path."))
+	router.MethodNotAllowed = problemHandler(problem(http.StatusMethodNotAllowed, "method_not_allowed",
+		"The path doesn't take this method; the Allow header lists those it takes."))
+	return router
+}
