@@ -68,7 +68,8 @@ func (f *factory) migrated(t testing.TB) *Database {
 func (f *factory) create(t testing.TB, template string) *Database {
 	t.Helper()
 	name := "test_" + strings.ToLower(rand.Text())
-	require.NoError(t, f.order(t.Context(), fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template)))
+	// Copying files takes half of the time of copying through the log.
+	require.NoError(t, f.order(t.Context(), fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s STRATEGY file_copy", name, template)))
 	database, err := open(f.url, name)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.SQL.Close()) })
