@@ -7,6 +7,8 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/chatopshub/chatopshub/domain"
 )
@@ -20,10 +22,12 @@ const (
 	identityCacheTTL = 30 * time.Second
 )
 
-// Identities knows whose the aliases of customers are.
+// Identities knows whose the aliases of customers are, and the conversations of
+// messages.
 type Identities struct {
 	reads   *Reads
-	batches *batcher[identityKey, *domain.KnownAlias]
+	aliases *batcher[identityKey, *domain.KnownAlias]
+	places  *batcher[messageName, domain.ConversationID]
 	cache   *lru.Cache[identityKey, cachedIdentity] // the library's own expiry runs a goroutine that nothing can stop
 	forgets atomic.Uint64                           // counts calls of Forget
 	now     func() time.Time
@@ -34,6 +38,13 @@ type identityKey struct {
 	organization domain.OrganizationID
 	provider     domain.Provider
 	alias        domain.Alias
+}
+
+// messageName is a message as the platform names it. Its ids are unique on a
+// channel; not beyond, where a stranger could make them up.
+type messageName struct {
+	channel    domain.ChannelID
+	providerID string
 }
 
 type cachedIdentity struct {
@@ -49,15 +60,39 @@ func NewIdentities(reads *Reads, now func() time.Time) (*Identities, error) {
 		return nil, fmt.Errorf("make the cache of identities: %w", err)
 	}
 	i := &Identities{reads: reads, cache: cache, now: now}
-	i.batches = newBatcher("look up aliases", i.query)
+	i.aliases = newBatcher("look up aliases", i.queryAliases)
+	i.places = newBatcher("look up the conversation of a message", i.queryPlaces)
 	return i, nil
 }
 
 // Run answers look-ups until ctx ends; later ones fail with
 // domain.ErrUnavailable.
 func (i *Identities) Run(ctx context.Context) error {
-	i.batches.run(ctx)
-	return nil
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { i.aliases.run(ctx); return nil })
+	group.Go(func() error { i.places.run(ctx); return nil })
+	return group.Wait()
+}
+
+// ConversationOf is the conversation on the channel that has the message with
+// the platform's id; the zero id when none has. It fails as Known does.
+func (i *Identities) ConversationOf(ctx context.Context, channel domain.ChannelID, providerMessageID string) (domain.ConversationID, error) {
+	answer := make(chan answered[domain.ConversationID], 1)
+	i.places.ask(messageName{channel, providerMessageID}, func(id domain.ConversationID, err error) {
+		answer <- answered[domain.ConversationID]{id, err}
+	})
+	select {
+	case <-ctx.Done():
+		return domain.ConversationID{}, fmt.Errorf("look up the conversation of a message: %w", ctx.Err())
+	case a := <-answer:
+		return a.value, a.err
+	}
+}
+
+// answered is what a batcher called done with.
+type answered[T any] struct {
+	value T
+	err   error
 }
 
 // Known tells which of the aliases are known and whose they are: the contact
@@ -66,13 +101,9 @@ func (i *Identities) Run(ctx context.Context) error {
 // remembered for 30 s. It fails with domain.ErrUnavailable,
 // domain.ErrOverloaded, a *domain.ValueError or ctx's error.
 func (i *Identities) Known(ctx context.Context, org domain.OrganizationID, provider domain.Provider, aliases []domain.Alias) ([]domain.KnownAlias, error) {
-	type answer struct {
-		known *domain.KnownAlias
-		err   error
-	}
 	forgets := i.forgets.Load()
 	var found []domain.KnownAlias
-	answers := make(chan answer, len(aliases)) // room for all: who answers never blocks
+	answers := make(chan answered[*domain.KnownAlias], len(aliases)) // room for all: who answers never blocks
 	asked := 0
 	for _, alias := range aliases {
 		key := identityKey{org, provider, alias}
@@ -81,7 +112,9 @@ func (i *Identities) Known(ctx context.Context, org domain.OrganizationID, provi
 			continue
 		}
 		asked++
-		i.batches.ask(key, func(known *domain.KnownAlias, err error) { answers <- answer{known, err} })
+		i.aliases.ask(key, func(known *domain.KnownAlias, err error) {
+			answers <- answered[*domain.KnownAlias]{known, err}
+		})
 	}
 	for range asked {
 		select {
@@ -91,9 +124,9 @@ func (i *Identities) Known(ctx context.Context, org domain.OrganizationID, provi
 			if a.err != nil {
 				return nil, a.err
 			}
-			if a.known != nil {
-				found = append(found, *a.known)
-				i.remember(identityKey{org, provider, a.known.Alias}, *a.known, forgets)
+			if a.value != nil {
+				found = append(found, *a.value)
+				i.remember(identityKey{org, provider, a.value.Alias}, *a.value, forgets)
 			}
 		}
 	}
@@ -118,8 +151,8 @@ func (i *Identities) remember(key identityKey, known domain.KnownAlias, forgets 
 	}
 }
 
-// query answers a batch; nil for an alias that nobody has.
-func (i *Identities) query(ctx context.Context, keys []identityKey) ([]*domain.KnownAlias, error) {
+// queryAliases answers a batch; nil for an alias that nobody has.
+func (i *Identities) queryAliases(ctx context.Context, keys []identityKey) ([]*domain.KnownAlias, error) {
 	var (
 		numbers                    = make([]int32, len(keys))
 		organizations              = make([][16]byte, len(keys))
@@ -145,4 +178,24 @@ func (i *Identities) query(ctx context.Context, keys []identityKey) ([]*domain.K
 		answers[n] = &known
 	}
 	return answers, rows.Err()
+}
+
+// queryPlaces answers a batch; the zero id for a message that isn't there.
+func (i *Identities) queryPlaces(ctx context.Context, names []messageName) ([]domain.ConversationID, error) {
+	numbers, channels, ids := make([]int32, len(names)), make([][16]byte, len(names)), make([]string, len(names))
+	for n, name := range names {
+		numbers[n], channels[n], ids[n] = int32(n), name.channel, name.providerID
+	}
+	rows, err := i.reads.pool.Query(ctx, i.reads.queries.ConversationOf, numbers, channels, ids)
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]domain.ConversationID, len(names))
+	var n int
+	var id domain.ConversationID
+	_, err = pgx.ForEachRow(rows, []any{&n, &id}, func() error {
+		answers[n] = id
+		return nil
+	})
+	return answers, err
 }

@@ -23,3 +23,8 @@ SELECT o.n, c.id, c.provider_id,
        ARRAY (SELECT a.alias FROM contact_aliases a WHERE a.contact_id = c.id AND a.kind = 'USER_ID' ORDER BY a.alias)
 FROM owner o
 JOIN contacts c ON c.id = o.contact_id
+
+-- name: conversation-of-message
+SELECT q.n, m.conversation_id
+FROM unnest($1::int[], $2::uuid[], $3::text[]) AS q (n, channel_id, provider_id)
+JOIN messages m ON m.channel_id = q.channel_id AND m.provider_message_id = q.provider_id

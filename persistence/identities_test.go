@@ -177,7 +177,7 @@ func TestKnownAnswersManyAtOnce(t *testing.T) {
 	group.Wait()
 }
 
-func TestKnownEndsWithItsContext(t *testing.T) {
+func TestLookUpsEndWithTheirContext(t *testing.T) {
 	t.Parallel()
 	identities, err := persistence.NewIdentities(openReads(t, persistencetest.New(t)), time.Now)
 	require.NoError(t, err)
@@ -185,4 +185,29 @@ func TestKnownEndsWithItsContext(t *testing.T) {
 	cancel()
 	_, err = identities.Known(ctx, newID[domain.OrganizationID](), domain.WhatsApp, []domain.Alias{phone("1")})
 	require.ErrorIs(t, err, context.Canceled)
+	_, err = identities.ConversationOf(ctx, newID[domain.ChannelID](), "wamid.1")
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestConversationOfAMessageIsFoundOnItsChannelAlone(t *testing.T) {
+	t.Parallel()
+	database := persistencetest.New(t)
+	a, b := newTenant(t, database, "a"), newTenant(t, database, "b")
+	mine, theirs := a.conversation(number(1), "", 0), b.conversation(number(1), "", 0)
+	a.message(mine, domain.Message{ProviderMessageID: "both"})
+	b.message(theirs, domain.Message{ProviderMessageID: "both"})
+	b.message(theirs, domain.Message{ProviderMessageID: "theirs"})
+	identities := newIdentities(t, database, time.Now)
+	for _, c := range []struct {
+		channel domain.ChannelID
+		id      string
+		want    domain.ConversationID
+	}{
+		{a.channel, "both", mine}, {b.channel, "both", theirs}, {b.channel, "theirs", theirs},
+		{a.channel, "theirs", domain.ConversationID{}}, {a.channel, "", domain.ConversationID{}},
+	} {
+		got, err := identities.ConversationOf(t.Context(), c.channel, c.id)
+		require.NoError(t, err)
+		require.Equal(t, c.want, got)
+	}
 }

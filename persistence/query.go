@@ -18,7 +18,21 @@ var queryFiles embed.FS
 type queries struct {
 	LoadConversations string `query:"load-conversations"`
 	LoadMessages      string `query:"load-messages"`
-	KnownAliases      string `query:"known-aliases"`
+
+	KnownAliases   string `query:"known-aliases"`
+	ConversationOf string `query:"conversation-of-message"`
+
+	ConfigurationHorizon      string `query:"configuration-horizon"`
+	ConfigurationChanges      string `query:"configuration-changes"`
+	PruneConfigurationChanges string `query:"prune-configuration-changes"`
+	ConfiguredUsers           string `query:"configured-users"`
+	ConfiguredChannels        string `query:"configured-channels"`
+
+	SeedOrganization   string `query:"seed-organization"`
+	OrganizationBySlug string `query:"organization-by-slug"`
+	SeedUserExists     string `query:"seed-user-exists"`
+	SeedUser           string `query:"seed-user"`
+	SeedChannel        string `query:"seed-channel"`
 }
 
 // queryMark begins a statement in a .sql file; the statement's name follows.
