@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,7 +103,13 @@ func NewDirectory[K comparable](
 // Tell sends msg to the actor of key, making it when it isn't in memory. It
 // returns domain.ErrOverloaded when a bound is reached and domain.ErrUnavailable
 // once the directory is closed; msg was then certainly not taken.
-func (d *Directory[K]) Tell(key K, msg any) error {
+func (d *Directory[K]) Tell(key K, msg any) error { return d.tell(key, msg, d.config.MaxWaiting) }
+
+// insist is Tell without the bound of the mailbox, for what its sender sends
+// once per thing that was let in under a bound.
+func (d *Directory[K]) insist(key K, msg any) error { return d.tell(key, msg, math.MaxInt32) }
+
+func (d *Directory[K]) tell(key K, msg any, maxWaiting int) error {
 	s := d.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +124,7 @@ func (d *Directory[K]) Tell(key K, msg any) error {
 		}
 		s.residents[key] = r
 	}
-	if int(r.waiting.Load()) >= d.config.MaxWaiting {
+	if int(r.waiting.Load()) >= maxWaiting {
 		return fmt.Errorf("mailbox of the %s is full: %w", d.kind, domain.ErrOverloaded)
 	}
 	d.deliver(r, msg)
@@ -150,7 +157,8 @@ func (d *Directory[K]) deliver(r *resident[K], msg any) {
 // Passivate takes the actor out of the directory if no message is on its way to
 // it. True: nobody can reach it any more, and its process stops after the
 // current Receive. False: it stays, as there is more to do. Only the actor
-// itself calls it, from its Receive, with everything it owed done.
+// itself calls it, as the last thing that a Receive does, with everything it
+// owed done: the next activation may run from here on.
 func (d *Directory[K]) Passivate(key K, entry *Entry) bool {
 	s := d.shard(key)
 	s.mu.Lock()

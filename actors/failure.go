@@ -58,8 +58,8 @@ func recent(failures []time.Time, now time.Time) []time.Time {
 }
 
 // Failed tells a behaviour that messages to it have panicked so often that
-// Decision was made: Reload or Stop. Reason says what happened, without the
-// contents of any message.
+// Decision was made: Reload or Stop. After a Stop nothing comes any more. Reason
+// says what happened, without the contents of any message.
 type Failed struct {
 	Decision Decision
 	Reason   error

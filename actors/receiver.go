@@ -105,18 +105,29 @@ func (r *resident[K]) failed(msg any, self Self, failure *panicError) {
 
 	now := d.system.now()
 	r.failures = append(recent(r.failures, now), now)
-	decision := Policy(r.failures, now)
-	if decision == Resume {
-		return
+	switch Policy(r.failures, now) {
+	case Resume:
+	case Reload:
+		if !r.told(Failed{Reload, failure}, self) {
+			r.stop(failure, self)
+		}
+	case Stop:
+		r.stop(failure, self)
 	}
-	note := Failed{Decision: decision, Reason: failure}
-	if again := r.guarded(note, self); again != nil {
-		r.report(note, again)
-		decision = Stop
+}
+
+// told tells the behaviour of its failures, and whether it could bear that.
+func (r *resident[K]) told(note Failed, self Self) bool {
+	failure := r.guarded(note, self)
+	if failure != nil {
+		r.report(note, failure)
 	}
-	if decision == Stop {
-		d.evict(r)
-	}
+	return failure == nil
+}
+
+func (r *resident[K]) stop(failure *panicError, self Self) {
+	r.told(Failed{Stop, failure}, self)
+	r.directory.evict(r)
 }
 
 // report counts and logs a panic: what kind of message and where, never what

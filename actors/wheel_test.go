@@ -79,12 +79,12 @@ func TestWheelAgainstASortedList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		w := NewWheel(time.Millisecond, func() time.Time { return now })
-		due := make(map[int]time.Time)
+		due := make(map[int]time.Time) // when at the earliest; nothing is due before it is scheduled
 		timers := make(map[int]*Timer)
 		for n := range 60 {
 			d := time.Duration(rapid.IntRange(-10, 3000).Draw(t, "delay")) * time.Millisecond / 2
-			due[n] = now.Add(d)
-			timers[n] = w.Schedule(due[n], func() {
+			due[n] = now.Add(max(d, 0))
+			timers[n] = w.Schedule(now.Add(d), func() {
 				if now.Before(due[n]) {
 					t.Fatalf("timer %d fired %s early", n, due[n].Sub(now))
 				}

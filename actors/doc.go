@@ -1,0 +1,68 @@
+// Package actors runs what changes: each conversation, each connected agent and
+// the feed of each organization is an actor that owns its state and handles one
+// message at a time. There is nothing to lock and nothing to race. The rules
+// are the domain's; actors apply them and pass on what follows.
+//
+// # Kinds, and who tells whom
+//
+//	edges (REST, webhooks) ─ask─▶ conversation ─change─▶ Writer ─verdict─▶ conversation
+//	                                   │ notices that are durable
+//	sockets ─▶ agent ─presence──▶ feed ─numbered, encoded events─▶ Fanout (the hub)
+//
+//   - A conversation decides commands and keeps what the database has confirmed.
+//   - An agent counts its connections on this node and shows its presence.
+//     Without grace it leaves memory with its last connection.
+//   - A feed gives the events of an organization one order: epoch:seq, from 1
+//     without gaps; a new activation begins a new epoch. What it must drop it
+//     announces as resync.
+//
+// # Mailboxes
+//
+// A Directory makes an actor when the first message for it comes and lets it go
+// when it is idle. Sending and leaving exclude each other under the lock of the
+// key's shard, so no message is left in the mailbox of an actor that goes.
+// Hollywood's mailboxes grow without bound: the bound is the Directory's
+// (MaxWaiting, MaxResidents; overflow: Tell refuses with domain.ErrOverloaded).
+// What an actor waits for (verdicts, loads, deadlines) comes to its PID by
+// System.Tell, past that bound, as there is at most one per thing asked for.
+// Messages from one sender to one actor keep their order.
+//
+// Receive never blocks: no I/O, no Ask, no channel that may be full. What takes
+// time runs elsewhere and comes back as a message. An actor's code never runs in
+// the sender's goroutine, nor under a lock of this package.
+//
+// # Failure
+//
+// A panic costs the message in hand. Whoever asked is answered with
+// domain.ErrOutcomeUnknown, and Policy decides by the number of recent panics
+// whether the actor goes on, loads its state again, or is replaced. No panic
+// reaches the engine, which would end the program. A message to a process that
+// is gone is a dead letter: counted, logged at most every 10 s, and answered
+// with domain.ErrUnavailable.
+//
+// A crash of the program loses what is in mailboxes and in memory. That is
+// nothing anybody was told of: answers and events wait until what they tell is
+// durable. Clients whose events were lost come back and fetch again.
+//
+// # Concurrency and lifecycle
+//
+// Every actor runs in a goroutine of its own while it has messages, and in none
+// otherwise. Besides, a Directory with an IdleTTL has one goroutine, from
+// NewDirectory to Close, and a Wheel has the one that calls Run. Locks: a
+// directory's shard lock may be held when Hollywood's registry and mailbox
+// locks are taken, and never another of ours.
+//
+// Stop in the order of the flow: the edges, then conversations and agents, then
+// the feeds, then the system. Each Close waits until the last actor is out.
+//
+// # Memory
+//
+// An idle actor costs about 1 KB beside its own state (BenchmarkResident):
+// Hollywood's process with a mailbox of 4 slots, its id twice, the registry's
+// entry, ours.
+//
+// # Imports
+//
+// Allowed: domain, hollywood/actor, prometheus. Everything else an actor needs
+// it declares as a small interface, which the program plugs in.
+package actors
