@@ -147,13 +147,26 @@ type bundle struct {
 	registry *prometheus.Registry
 }
 
-// start runs a server until the end of the test.
+func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// start runs a server on a network until the end of the test.
 func start(t testing.TB, change func(*socket.Config)) *bundle {
+	t.Helper()
+	b := build(t, change)
+	mux := http.NewServeMux()
+	mux.Handle("/socket.io/", b.Server)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	b.url = server.URL
+	return b
+}
+
+// build runs a server without a network until the end of the test.
+func build(t testing.TB, change func(*socket.Config)) *bundle {
 	t.Helper()
 	b := &bundle{tokens: newTokens(), app: newApplication(), registry: prometheus.NewRegistry()}
 	config := socket.Config{
-		Authenticator: b.tokens, Application: b.app, Registerer: b.registry,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Authenticator: b.tokens, Application: b.app, Registerer: b.registry, Logger: discard(),
 	}
 	if change != nil {
 		change(&config)
@@ -161,15 +174,10 @@ func start(t testing.TB, change func(*socket.Config)) *bundle {
 	var err error
 	b.Server, err = socket.New(config)
 	require.NoError(t, err)
-	mux := http.NewServeMux()
-	mux.Handle("/socket.io/", b.Server)
-	server := httptest.NewServer(mux)
-	b.url = server.URL
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		require.NoError(t, b.Shutdown(ctx))
-		server.Close()
 	})
 	return b
 }
