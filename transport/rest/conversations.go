@@ -14,13 +14,14 @@ import (
 // latestMessages is how many messages a conversation comes with.
 const latestMessages = 50
 
-// pageInput picks a page of a list.
-type pageInput struct {
+// PageQuery picks a page of a list. It is exported because the typed layer
+// doesn't see into embedded types that aren't.
+type PageQuery struct {
 	Page  int `query:"page" minimum:"1" maximum:"10000" default:"1" doc:"Counts from 1; page × limit goes up to 10,000"`
 	Limit int `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Rows of a page"`
 }
 
-func (in pageInput) page() (domain.Page, error) {
+func (in PageQuery) page() (domain.Page, error) {
 	if in.Page*in.Limit > domain.MaxRows {
 		return domain.Page{}, invalid("query", "page", fmt.Sprintf("page × limit goes up to %d: filter or search for what is further back", domain.MaxRows))
 	}
@@ -46,7 +47,7 @@ type listConversationsInput struct {
 	AssignedTo string                      `query:"assignedTo" doc:"Of this user: an id, or me"`
 	Search     string                      `query:"search" maxLength:"200" doc:"In the contact's name and id and in messages"`
 	Sort       domain.ConversationSort     `query:"sort" enum:"-lastMessageAt,lastMessageAt" default:"-lastMessageAt" doc:"By newest activity; a minus means descending"`
-	pageInput
+	PageQuery
 }
 
 func (in *listConversationsInput) filter(caller domain.User) (domain.ConversationFilter, error) {
@@ -94,8 +95,8 @@ func (s *server) listConversations(ctx context.Context, in *listConversationsInp
 	return newList(rows, meta), nil
 }
 
-// conversationInput names a conversation.
-type conversationInput struct {
+// ConversationPath names a conversation; exported as PageQuery is.
+type ConversationPath struct {
 	ID domain.ConversationID `path:"id" format:"uuid" doc:"The conversation"`
 }
 
@@ -109,7 +110,7 @@ type conversationDetail struct {
 	Messages []domain.MessageView `json:"messages" doc:"The latest 50, oldest first"`
 }
 
-func (s *server) getConversation(ctx context.Context, in *conversationInput) (*detailOutput, error) {
+func (s *server) getConversation(ctx context.Context, in *ConversationPath) (*detailOutput, error) {
 	org := callerOf(ctx).Organization
 	row, err := s.Conversations.Get(ctx, org, in.ID)
 	if err != nil {
@@ -125,8 +126,8 @@ func (s *server) getConversation(ctx context.Context, in *conversationInput) (*d
 }
 
 type listEventsInput struct {
-	conversationInput
-	pageInput
+	ConversationPath
+	PageQuery
 }
 
 func (s *server) listEvents(ctx context.Context, in *listEventsInput) (*listOutput[domain.AuditView], error) {
@@ -144,12 +145,12 @@ func (s *server) listEvents(ctx context.Context, in *listEventsInput) (*listOutp
 // commandInput names a conversation. The body has nothing to say, and what it
 // says all the same is refused.
 type commandInput struct {
-	conversationInput
+	ConversationPath
 	Body *struct{} `doc:"Nothing, or an empty object"`
 }
 
 type reassignInput struct {
-	conversationInput
+	ConversationPath
 	Body reassignBody
 }
 

@@ -73,11 +73,16 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	}
 	handler, err := New(f.config)
 	require.NoError(t, err)
+	f.serve(handler)
+	return f
+}
+
+// serve makes the fixture talk to handler from now on.
+func (f *fixture) serve(handler http.Handler) {
 	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
+	f.t.Cleanup(server.Close)
 	f.url, f.client = server.URL, server.Client()
 	f.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return f
 }
 
 func (f *fixture) addUser(org domain.OrganizationID, name string, role domain.Role) domain.User {

@@ -8,7 +8,7 @@ import (
 )
 
 type listMessagesInput struct {
-	conversationInput
+	ConversationPath
 	Cursor string `query:"cursor" doc:"nextCursor of the page before; none: the newest messages"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"50" doc:"Messages of a page"`
 }
