@@ -30,9 +30,10 @@ func builtinLocale() []string {
 	return []string{"--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"}
 }
 
-// obtainBinaries finds binaries on the machine, or downloads them. major is the
-// version that the data needs; 0: any that we know.
-func obtainBinaries(ctx context.Context, cfg Config, major int) (binaries, error) {
+// obtainBinaries takes the binaries that cfg names, else the first fit ones in
+// folders, else it downloads some. major is the version that the data needs; 0:
+// any that we know.
+func obtainBinaries(ctx context.Context, cfg Config, folders []string, major int) (binaries, error) {
 	if cfg.BinDir != "" {
 		found, err := inspect(ctx, cfg.BinDir, major)
 		if err != nil {
@@ -40,7 +41,7 @@ func obtainBinaries(ctx context.Context, cfg Config, major int) (binaries, error
 		}
 		return found, nil
 	}
-	found, searchErr := search(ctx, installFolders(ctx), major)
+	found, searchErr := search(ctx, folders, major)
 	if searchErr == nil {
 		return found, nil
 	}

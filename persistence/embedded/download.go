@@ -28,7 +28,7 @@ func download(ctx context.Context, cfg Config, major int) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("PostgreSQL %d can't be downloaded", major)
 	}
-	cache, err := cacheFolder()
+	cache, err := cacheFolder(cfg.cacheDir)
 	if err != nil {
 		return "", fmt.Errorf("download PostgreSQL: %w", err)
 	}
@@ -119,11 +119,11 @@ func openToAll(folder string) error {
 	})
 }
 
-// cacheFolder is where downloads are kept. Root's own cache is closed to the
-// user that PostgreSQL runs as.
-func cacheFolder() (string, error) {
-	base := "/var/cache"
-	if os.Geteuid() != 0 {
+// cacheFolder is where downloads are kept, chosen unless given. Root's own cache
+// is closed to the user that PostgreSQL runs as.
+func cacheFolder(chosen string) (string, error) {
+	base := cmp.Or(chosen, "/var/cache")
+	if chosen == "" && os.Geteuid() != 0 {
 		var err error
 		if base, err = os.UserCacheDir(); err != nil {
 			return "", err

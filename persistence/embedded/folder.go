@@ -1,14 +1,11 @@
 package embedded
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -94,7 +91,7 @@ func (f *folder) openHome() error {
 	if err != nil {
 		return fmt.Errorf("cluster's folder: %w", err)
 	}
-	if f.owner, err = chooseOwner(info); err != nil {
+	if f.owner, err = chooseOwner(info, os.Geteuid()); err != nil {
 		return err
 	}
 	if f.owner.foreign {
@@ -123,85 +120,36 @@ func (f *folder) readVersion() (int, error) {
 	return version, nil
 }
 
-// loadPassword reads the superuser's password, or makes one for a new cluster.
+// loadPassword reads the superuser's password, or makes one when there is no
+// cluster yet.
 func (f *folder) loadPassword() error {
-	text, err := os.ReadFile(f.passwordPath())
-	switch {
-	case err == nil:
-		f.password = strings.TrimSpace(string(text))
+	if f.version == 0 {
+		f.password = rand.Text()
+		if err := os.WriteFile(f.passwordPath(), []byte(f.password+"\n"), 0o600); err != nil {
+			return fmt.Errorf("keep the password of the cluster: %w", err)
+		}
 		return nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("password of the cluster: %w", err)
-	case f.version != 0:
-		return fmt.Errorf("password of the cluster: %s is missing; restore it, or remove the folder with all of its data", f.passwordPath())
 	}
-	f.password = rand.Text()
-	if err := os.WriteFile(f.passwordPath(), []byte(f.password+"\n"), 0o600); err != nil {
-		return fmt.Errorf("keep the password of the cluster: %w", err)
+	var err error
+	f.password, err = f.readPassword()
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("restore the file, or remove the folder with all of its data: %w", err)
 	}
-	return nil
+	return err
+}
+
+func (f *folder) readPassword() (string, error) {
+	text, err := os.ReadFile(f.passwordPath())
+	if err != nil {
+		return "", fmt.Errorf("password of the cluster: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 func (f *folder) passwordPath() string { return filepath.Join(f.path, "password") }
 
 // data is PostgreSQL's data directory, as we reach it.
 func (f *folder) data() string { return filepath.Join(f.path, "cluster", "data") }
-
-// initialize makes the cluster. It gets its name when it is complete, so that
-// a crash on the way leaves nothing that looks like one.
-func (f *folder) initialize(ctx context.Context, found binaries, unsafe bool) error {
-	home := filepath.Join(f.path, "cluster")
-	if err := os.RemoveAll(filepath.Join(home, "new")); err != nil {
-		return fmt.Errorf("remove what an earlier start left: %w", err)
-	}
-	secret := filepath.Join(home, "password")
-	if err := os.WriteFile(secret, []byte(f.password+"\n"), 0o600); err != nil {
-		return fmt.Errorf("password for initdb: %w", err)
-	}
-	if f.owner.foreign {
-		if err := os.Chown(secret, int(f.owner.uid), int(f.owner.gid)); err != nil {
-			return fmt.Errorf("password for initdb: %w", err)
-		}
-	}
-	err := f.runInitdb(ctx, found, unsafe)
-	if err := errors.Join(err, os.Remove(secret)); err != nil {
-		return fmt.Errorf("initdb: %w", err)
-	}
-	if err := os.Rename(filepath.Join(home, "new"), f.data()); err != nil {
-		return fmt.Errorf("name the new cluster: %w", err)
-	}
-	f.version = found.major
-	return f.home.Sync()
-}
-
-func (f *folder) runInitdb(ctx context.Context, found binaries, unsafe bool) error {
-	args := []string{
-		"--pgdata=" + f.reach("new"),
-		"--username=" + roleName,
-		"--pwfile=" + f.reach("password"),
-		"--auth=scram-sha-256",
-		"--encoding=UTF8",
-		"--no-instructions",
-	}
-	args = append(args, locale(found.major)...)
-	if unsafe {
-		args = append(args, "--no-sync")
-	}
-	child, err := startProcess(f.command(filepath.Join(found.dir, "initdb"), args...), slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
-	}
-	select {
-	case <-child.exited:
-	case <-ctx.Done():
-		child.end()
-		return ctx.Err()
-	}
-	if child.err != nil {
-		return child.failure()
-	}
-	return nil
-}
 
 // close gives the folder up.
 func (f *folder) close() error {
@@ -215,34 +163,4 @@ func (f *folder) close() error {
 		f.lock = nil
 	}
 	return err
-}
-
-// inherited is where the child has cluster/ open: the first after the standard ones.
-const inherited = 3
-
-// command prepares a child that runs as the folder's owner, away from our
-// terminal, and without our environment, which has secrets.
-func (f *folder) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...)
-	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
-	for _, variable := range []string{"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR"} {
-		if value, ok := os.LookupEnv(variable); ok {
-			cmd.Env = append(cmd.Env, variable+"="+value)
-		}
-	}
-	cmd.SysProcAttr = childAttributes()
-	if f.owner.foreign {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: f.owner.uid, Gid: f.owner.gid}
-		cmd.ExtraFiles = []*os.File{f.home}
-	}
-	return cmd
-}
-
-// reach is the path by which the child finds name in cluster/.
-func (f *folder) reach(name string) string {
-	if f.owner.foreign && inheritedFolder != "" {
-		return filepath.Join(inheritedFolder, strconv.Itoa(inherited), name)
-	}
-	return filepath.Join(f.path, "cluster", name)
 }

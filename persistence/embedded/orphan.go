@@ -7,9 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -24,7 +21,7 @@ func (f *folder) stopOrphan(ctx context.Context, logger *slog.Logger) error {
 	if f.version == 0 {
 		return nil
 	}
-	postmaster, err := readPostmaster(f.data())
+	postmaster, err := readPostmaster(f.data(), pidLine)
 	if err != nil {
 		return err
 	}
@@ -75,34 +72,17 @@ func (f *folder) awaitGone(ctx context.Context, postmaster int) ([]int, error) {
 	}
 }
 
-// removeStale removes a postmaster.pid whose number an unrelated process has by
-// now (in containers numbers repeat at every start): PostgreSQL would take that
-// one for a server and refuse to start. Where no such process lives PostgreSQL
-// handles the file itself.
+// removeStale removes a postmaster.pid that no server stands behind, but that
+// keeps PostgreSQL from starting: its number belongs to an unrelated process by
+// now (in containers numbers repeat at every start), or a crash left it empty.
+// With the number of a process that is gone PostgreSQL handles it itself.
 func (f *folder) removeStale(postmaster int) error {
-	if postmaster == 0 || errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH) {
+	if postmaster != 0 && errors.Is(syscall.Kill(postmaster, 0), syscall.ESRCH) {
 		return nil
 	}
-	if err := os.Remove(filepath.Join(f.data(), "postmaster.pid")); err != nil {
+	err := os.Remove(postmasterPath(f.data()))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove a stale file: %w", err)
 	}
 	return nil
-}
-
-// readPostmaster gives the process id in postmaster.pid, its first line; 0 when
-// there is no such file.
-func readPostmaster(data string) (int, error) {
-	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("earlier PostgreSQL: %w", err)
-	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	pid, err := strconv.Atoi(strings.TrimSpace(first))
-	if err != nil || pid <= 0 {
-		return 0, fmt.Errorf("%s has no process id in its first line", filepath.Join(data, "postmaster.pid"))
-	}
-	return pid, nil
 }

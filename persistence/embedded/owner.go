@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/user"
 	"strconv"
 	"syscall"
@@ -17,15 +16,15 @@ type owner struct {
 	foreign  bool // not ourselves: we are root
 }
 
-// chooseOwner decides whom the cluster in the folder described by home belongs
-// to. We as an ordinary user: to us. We as root: to the one who has it already,
+// chooseOwner decides for the user self whom the cluster in the folder described
+// by home belongs
+// to. An ordinary user: to us. We as root: to the one who has it already,
 // be it an ordinary user who started the server before, else to a system user.
-func chooseOwner(home fs.FileInfo) (owner, error) {
+func chooseOwner(home fs.FileInfo, self int) (owner, error) {
 	stat, ok := home.Sys().(*syscall.Stat_t)
 	if !ok {
 		return owner{}, errors.New("the system doesn't tell whom a folder belongs to")
 	}
-	self := os.Geteuid()
 	if self != 0 {
 		if int(stat.Uid) != self {
 			return owner{}, fmt.Errorf("the database in %s belongs to user %d, as it was made by root; run as root, or choose another data folder", home.Name(), stat.Uid)

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -36,12 +33,12 @@ type Config struct {
 
 	// Settings are postgresql.conf settings on top of ours.
 	Settings map[string]string
-	// Unsafe gives durability up for speed. For tests alone: a crash of the
-	// machine loses the data.
+	// Unsafe doesn't wait for the disk. For tests alone: what was committed
+	// survives a crash of PostgreSQL, but not one of the machine.
 	Unsafe bool
 
-	// downloadURL replaces the Maven repository of the binaries in our tests.
-	downloadURL string
+	// For our own tests: another source of binaries, and where they are kept.
+	downloadURL, cacheDir string
 }
 
 // Postgres is a running private PostgreSQL.
@@ -86,7 +83,7 @@ func start(ctx context.Context, cfg Config) (_ *Postgres, err error) {
 	if err := folder.stopOrphan(ctx, cfg.Logger); err != nil {
 		return nil, err
 	}
-	found, err := obtainBinaries(ctx, cfg, folder.version)
+	found, err := obtainBinaries(ctx, cfg, installFolders(ctx), folder.version)
 	if err != nil {
 		return nil, err
 	}
@@ -186,21 +183,10 @@ func (p *Postgres) pause() bool {
 }
 
 // URL is the connection string of the database, password included.
-func (p *Postgres) URL() string { return p.url(databaseName) }
+func (p *Postgres) URL() string { return connectionString(p.folder.password, p.port, databaseName) }
 
 // Port is where it listens on 127.0.0.1.
 func (p *Postgres) Port() int { return p.port }
-
-func (p *Postgres) url(database string) string {
-	u := url.URL{
-		Scheme:   "postgres",
-		User:     url.UserPassword(roleName, p.folder.password),
-		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)),
-		Path:     "/" + database,
-		RawQuery: "sslmode=disable",
-	}
-	return u.String()
-}
 
 // Stop ends it cleanly: open transactions are rolled back, everything committed
 // is on disk, the next start is quick. When ctx ends first, it is stopped hard,

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -55,13 +56,11 @@ func settings(cfg Config) []string {
 		"-c", "jit=off", // our statements are short: compiling costs more than it gives
 		"-c", "random_page_cost=1.1",
 	}
-	durable := "on"
+	toDisk := "on"
 	if cfg.Unsafe {
-		durable = "off"
+		toDisk = "off"
 	}
-	for _, name := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
-		args = append(args, "-c", name+"="+durable)
-	}
+	args = append(args, "-c", "synchronous_commit=on", "-c", "fsync="+toDisk, "-c", "full_page_writes="+toDisk)
 	for _, name := range slices.Sorted(maps.Keys(cfg.Settings)) {
 		args = append(args, "-c", name+"="+cfg.Settings[name])
 	}
@@ -106,7 +105,7 @@ func (p *Postgres) awaitReady(ctx context.Context, child *process) error {
 }
 
 func (p *Postgres) connect(ctx context.Context, database string, statements ...string) error {
-	config, err := pgx.ParseConfig(p.url(database))
+	config, err := pgx.ParseConfig(connectionString(p.folder.password, p.port, database))
 	if err != nil {
 		return err
 	}
@@ -128,6 +127,17 @@ func (p *Postgres) createDatabase(ctx context.Context) error {
 		return fmt.Errorf("create the database: %w", err)
 	}
 	return nil
+}
+
+func connectionString(password string, port int, database string) string {
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(roleName, password),
+		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		Path:     "/" + database,
+		RawQuery: "sslmode=disable",
+	}
+	return u.String()
 }
 
 func freePort() (int, error) {

@@ -16,25 +16,27 @@ const expiryTick = 100 * time.Millisecond
 // Valkey is an in-process server that speaks Valkey's protocol on a loopback
 // port behind a random password. It keeps nothing.
 type Valkey struct {
-	server   *miniredis.Miniredis
-	password string
-	stop     chan struct{}
-	stopped  chan struct{}
-	once     sync.Once
+	server  *miniredis.Miniredis
+	url     string
+	stop    chan struct{}
+	stopped chan struct{}
+	once    sync.Once
 }
 
 // StartValkey runs one on a free port until Close.
 func StartValkey() (*Valkey, error) {
 	v := &Valkey{
-		server:   miniredis.NewMiniRedis(),
-		password: rand.Text(),
-		stop:     make(chan struct{}),
-		stopped:  make(chan struct{}),
+		server:  miniredis.NewMiniRedis(),
+		stop:    make(chan struct{}),
+		stopped: make(chan struct{}),
 	}
-	v.server.RequireAuth(v.password)
+	password := rand.Text()
+	v.server.RequireAuth(password)
 	if err := v.server.Start(); err != nil {
 		return nil, fmt.Errorf("embedded Valkey: %w", err)
 	}
+	u := url.URL{Scheme: "redis", User: url.UserPassword("", password), Host: v.server.Addr(), Path: "/0"}
+	v.url = u.String()
 	go v.expire()
 	return v, nil
 }
@@ -57,10 +59,7 @@ func (v *Valkey) expire() {
 }
 
 // URL is the connection string, password included.
-func (v *Valkey) URL() string {
-	u := url.URL{Scheme: "redis", User: url.UserPassword("", v.password), Host: v.server.Addr(), Path: "/0"}
-	return u.String()
-}
+func (v *Valkey) URL() string { return v.url }
 
 // Close ends it and forgets everything. Closing again does nothing.
 func (v *Valkey) Close() {
