@@ -71,9 +71,10 @@ type decision struct {
 	ids     uint64 // how many ids were derived
 }
 
-func newDecision(c Conversation, known *MessageSet, at Moment) *decision {
+// newDecision returns a value, which stays on Decide's stack.
+func newDecision(c Conversation, known *MessageSet, at Moment) decision {
 	at.Now = at.Now.UTC().Truncate(time.Microsecond) // what the database keeps
-	return &decision{before: c, c: c, known: known, at: at}
+	return decision{before: c, c: c, known: known, at: at}
 }
 
 // finish seals the change. The change id is made last: it needs no order, only
