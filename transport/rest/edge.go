@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -44,7 +45,7 @@ func requestOf(ctx context.Context) *request {
 func (s *server) edge(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := s.Now()
-		req := &request{id: requestID(r.Header), client: clientAddress(r, s.TrustedProxies)}
+		req := &request{id: requestID(r.Header), client: ClientAddress(r, s.TrustedProxies)}
 		rec := &recorder{ResponseWriter: w}
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
 		header := rec.Header()
@@ -69,10 +70,10 @@ func (s *server) edge(next http.Handler) http.Handler {
 // recovered answers for a handler that has panicked. It reports whether the
 // connection must be cut, because half an answer is out already.
 func (s *server) recovered(cause any, rec *recorder, req *request) (abort bool) {
-	switch {
-	case cause == nil:
+	if cause == nil {
 		return false
-	case cause == http.ErrAbortHandler:
+	}
+	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return true
 	}
 	req.cause = fmt.Errorf("panic: %v", cause)
@@ -128,9 +129,9 @@ func requestID(header http.Header) string {
 	return id
 }
 
-// clientAddress is who made the request: the peer, or, as far as peers are
+// ClientAddress is who made the request: the peer, or, as far as peers are
 // proxies that we trust, the last one they name that is none of them.
-func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{} // a listener that isn't TCP

@@ -213,6 +213,6 @@ func TestClientAddress(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.RemoteAddr = test.peer
 		r.Header["X-Forwarded-For"] = test.forwarded
-		require.Equal(t, test.want, clientAddress(r, trusted).String(), "%+v", test)
+		require.Equal(t, test.want, ClientAddress(r, trusted).String(), "%+v", test)
 	}
 }

@@ -71,7 +71,7 @@ func (c *Config) validate() error {
 		}
 	}
 	if c.Timeout < 0 || c.MaxInFlight < 0 {
-		errs = append(errs, errors.New("Timeout and MaxInFlight take no negative values"))
+		errs = append(errs, errors.New("a negative Timeout or MaxInFlight means nothing"))
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
