@@ -48,6 +48,12 @@ func (a *Agents) Heartbeat(organization domain.OrganizationID, user domain.UserI
 	_ = a.directory.Tell(user, heartbeat{organization, connection, domain.Heartbeat{At: a.system.now()}})
 }
 
+// SetPresence is the agent's own word, ONLINE or AWAY, for all connections. It
+// returns domain.ErrOverloaded or domain.ErrUnavailable when it wasn't heard.
+func (a *Agents) SetPresence(organization domain.OrganizationID, user domain.UserID, connection string, p domain.Presence) error {
+	return a.directory.Tell(user, presenceSet{organization, connection, domain.PresenceSet{At: a.system.now(), Status: p}})
+}
+
 // Disconnected says that the connection is no more.
 func (a *Agents) Disconnected(user domain.UserID, connection string) {
 	// Refused only when closed.
@@ -76,6 +82,11 @@ type (
 		connection   string
 		event        domain.Heartbeat
 	}
+	presenceSet struct {
+		organization domain.OrganizationID
+		connection   string
+		event        domain.PresenceSet
+	}
 	disconnected struct {
 		connection string
 		event      domain.SocketClosed
@@ -103,6 +114,9 @@ func (g *agent) Receive(msg any, self Self) {
 	case heartbeat:
 		// Of a connection that we don't know if we had to be made anew.
 		g.connect(m.organization, m.connection, domain.SocketOpened(m.event))
+		g.apply(m.event)
+	case presenceSet:
+		g.connect(m.organization, m.connection, domain.SocketOpened{At: m.event.At})
 		g.apply(m.event)
 	case disconnected:
 		if _, ok := g.connections[m.connection]; ok {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -347,12 +346,4 @@ func sameStep(a, b domain.Change) bool {
 		}
 	}
 	return true
-}
-
-// entropy is fresh randomness for ids.
-func entropy() (e [16]byte) {
-	if _, err := rand.Read(e[:]); err != nil {
-		panic(err) // crypto/rand never fails
-	}
-	return e
 }

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/chatopshub/chatopshub/actors"
+	"github.com/chatopshub/chatopshub/domain"
+	"github.com/chatopshub/chatopshub/transport/auth"
+	"github.com/chatopshub/chatopshub/transport/rest"
+	"github.com/chatopshub/chatopshub/transport/socket"
+)
+
+// agentDesk is what stands behind the sockets: it brings what clients do there
+// to the actors.
+type agentDesk struct {
+	agents        *actors.Agents
+	feeds         *actors.Feeds
+	conversations rest.Conversations
+	logger        *slog.Logger
+}
+
+// Connected implements socket.Application. An agent whose actor had no room is
+// shown as present with the next heartbeat.
+func (d *agentDesk) Connected(ctx context.Context, c socket.Connection) {
+	if err := d.agents.Connected(c.Principal.Organization, c.Principal.User, c.ID); err != nil {
+		d.logger.WarnContext(ctx, "an agent's connection isn't shown yet", "agent", c.Principal.User, "error", err)
+	}
+}
+
+// Disconnected implements socket.Application.
+func (d *agentDesk) Disconnected(_ context.Context, c socket.Connection, _ socket.Reason) {
+	d.agents.Disconnected(c.Principal.User, c.ID)
+}
+
+// Heartbeat implements socket.Application.
+func (d *agentDesk) Heartbeat(_ context.Context, c socket.Connection) {
+	d.agents.Heartbeat(c.Principal.Organization, c.Principal.User, c.ID)
+}
+
+// SetPresence implements socket.Application.
+func (d *agentDesk) SetPresence(_ context.Context, c socket.Connection, presence domain.Presence) error {
+	return d.agents.SetPresence(c.Principal.Organization, c.Principal.User, c.ID, presence)
+}
+
+// MayJoin implements socket.Application: whoever belongs to the organization
+// may watch its conversations.
+func (d *agentDesk) MayJoin(ctx context.Context, p auth.Principal, id domain.ConversationID) error {
+	_, err := d.conversations.Get(ctx, p.Organization, id)
+	switch {
+	case errors.Is(err, domain.ErrNotFound):
+		return socket.ErrNotFound
+	case err != nil:
+		return fmt.Errorf("look up the conversation: %w", err)
+	}
+	return nil
+}
+
+// Typing implements socket.Application.
+func (d *agentDesk) Typing(ctx context.Context, p auth.Principal, id domain.ConversationID, on bool) error {
+	if err := d.MayJoin(ctx, p, id); err != nil {
+		return err
+	}
+	d.feeds.Publish(p.Organization, []domain.Notice{{
+		Name: domain.EventTyping, Rooms: []domain.Room{domain.ConversationRoom(id)},
+		Payload: domain.Typing{Conversation: id, Agent: p.User, On: on},
+	}})
+	return nil
+}
