@@ -8,7 +8,7 @@ import (
 // ConversationStatus is the state of a conversation.
 type ConversationStatus string
 
-// The states of a conversation. docs/architecture.md draws the machine.
+// The states of a conversation. docs/rules.md draws the machine.
 const (
 	Pending   ConversationStatus = "PENDING"
 	Assigned  ConversationStatus = "ASSIGNED"

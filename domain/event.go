@@ -20,7 +20,7 @@ func SessionRoom(id SessionID) Room { return Room("session:" + id.String()) }
 // ConversationRoom has the sockets that asked to see the conversation.
 func ConversationRoom(id ConversationID) Room { return Room("conversation:" + id.String()) }
 
-// EventName names a realtime event (docs/architecture.md lists who gets which).
+// EventName names a realtime event (docs/rules.md lists who gets which).
 type EventName string
 
 // The events that the server sends.
