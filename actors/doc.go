@@ -5,16 +5,16 @@
 //
 // # Kinds, and who tells whom
 //
-//	edges (REST, webhooks) ─ask─▶ conversation ─change─▶ Writer ─verdict─▶ conversation
-//	                                   │ notices that are durable
-//	sockets ─▶ agent ─presence──▶ feed ─numbered, encoded events─▶ Fanout (the hub)
+//		edges (REST, webhooks) ─ask─▶ conversation ─change─▶ Writer ─verdict─▶ conversation
+//		                                   │ notices that are durable
+//		sockets ─▶ agent ─presence──▶ feed ─numbered, encoded events─▶ Fanout (the hub)
 //
-//   - A conversation decides commands and keeps what the database has confirmed.
-//   - An agent counts its connections on this node and shows its presence.
-//     Without grace it leaves memory with its last connection.
-//   - A feed gives the events of an organization one order: epoch:seq, from 1
-//     without gaps; a new activation begins a new epoch. What it must drop it
-//     announces as resync.
+//	  - A conversation decides commands and keeps what the database has confirmed.
+//	  - An agent counts its connections on this node and shows its presence.
+//	    Without grace it leaves memory with its last connection.
+//	  - A feed gives the events of an organization one order: epoch:seq, from 1
+//	    without gaps; a new activation begins a new epoch. What it must drop it
+//	    announces as resync.
 //
 // # Mailboxes
 //
