@@ -11,3 +11,125 @@ JOIN channels ch ON ch.id = c.channel_id
 JOIN contacts ct ON ct.id = c.contact_id
 LEFT JOIN users u ON u.id = c.assigned_agent_id
 WHERE c.id = ANY ($1::uuid[])
+
+-- The lists come in two steps: a page of ids with the total, counted up to
+-- 10,000 by looking at one more, then the rows of those ids. A list is by status,
+-- by channel or by agent, because each of these has its index; where the order is
+-- reversed, every DESC becomes ASC.
+
+-- name: list-conversations
+-- For each status its own stretch of the index, merged.
+SELECT t.total, p.id
+FROM (
+    SELECT count(*) AS total
+    FROM (SELECT FROM conversations WHERE organization_id = $1 AND status = ANY ($2::text[]::conversation_status[]) LIMIT 10001) AS counted
+) AS t
+LEFT JOIN (
+    SELECT c.id, c.last_message_at
+    FROM unnest($2::text[]::conversation_status[]) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT id, last_message_at
+        FROM conversations
+        WHERE organization_id = $1 AND status = wanted.status
+        ORDER BY last_message_at DESC, id DESC
+        LIMIT $3::int + $4::int
+    ) AS c
+    ORDER BY c.last_message_at DESC, c.id DESC
+    LIMIT $3::int OFFSET $4::int
+) AS p ON true
+ORDER BY p.last_message_at DESC, p.id DESC
+
+-- name: list-conversations-of-channel
+SELECT t.total, p.id
+FROM (
+    SELECT count(*) AS total
+    FROM (
+        SELECT FROM conversations
+        WHERE channel_id = $5 AND organization_id = $1 AND status = ANY ($2::text[]::conversation_status[])
+        LIMIT 10001
+    ) AS counted
+) AS t
+LEFT JOIN (
+    SELECT id, last_message_at
+    FROM conversations
+    WHERE channel_id = $5 AND organization_id = $1 AND status = ANY ($2::text[]::conversation_status[])
+    ORDER BY last_message_at DESC, id DESC
+    LIMIT $3::int OFFSET $4::int
+) AS p ON true
+ORDER BY p.last_message_at DESC, p.id DESC
+
+-- name: list-conversations-of-agent
+SELECT t.total, p.id
+FROM (
+    SELECT count(*) AS total
+    FROM (
+        SELECT FROM conversations
+        WHERE assigned_agent_id = $6 AND organization_id = $1 AND status = ANY ($2::text[]::conversation_status[])
+            AND ($5::uuid IS NULL OR channel_id = $5)
+        LIMIT 10001
+    ) AS counted
+) AS t
+LEFT JOIN (
+    SELECT id, last_message_at
+    FROM conversations
+    WHERE assigned_agent_id = $6 AND organization_id = $1 AND status = ANY ($2::text[]::conversation_status[])
+        AND ($5::uuid IS NULL OR channel_id = $5)
+    ORDER BY last_message_at DESC, id DESC
+    LIMIT $3::int OFFSET $4::int
+) AS p ON true
+ORDER BY p.last_message_at DESC, p.id DESC
+
+-- name: search-conversations
+-- Among the candidates, the newest of the list, what has the text in the
+-- contact's name or provider id or in one of its 20 newest messages; beside
+-- them whoever has just that provider id. It is partial where a candidate may
+-- have older messages: each message is at least one event of the trail.
+WITH candidate AS MATERIALIZED (
+    SELECT c.id, c.last_message_at, c.contact_id, c.event_seq
+    FROM conversations c
+    WHERE c.organization_id = $1 AND c.id = ANY ($7::uuid[])
+), found AS MATERIALIZED (
+    SELECT c.id, c.last_message_at
+    FROM candidate c
+    JOIN contacts ct ON ct.id = c.contact_id
+    WHERE ct.display_name ILIKE $8 OR ct.provider_id ILIKE $8 OR EXISTS (
+        SELECT FROM (
+            SELECT body FROM messages WHERE conversation_id = c.id AND deleted_at IS NULL ORDER BY id DESC LIMIT 20
+        ) AS newest
+        WHERE newest.body ILIKE $8
+    )
+    UNION
+    SELECT c.id, c.last_message_at
+    FROM contacts ct
+    JOIN conversations c ON c.contact_id = ct.id
+    WHERE ct.provider_id = $9 AND ct.organization_id = $1 AND c.organization_id = $1
+        AND c.status = ANY ($2::text[]::conversation_status[])
+        AND ($5::uuid IS NULL OR c.channel_id = $5) AND ($6::uuid IS NULL OR c.assigned_agent_id = $6)
+)
+SELECT t.total, t.partial, p.id
+FROM (
+    SELECT (SELECT count(*) FROM found) AS total, EXISTS (SELECT FROM candidate WHERE event_seq > 20) AS partial
+) AS t
+LEFT JOIN (
+    SELECT id, last_message_at FROM found ORDER BY last_message_at DESC, id DESC LIMIT $3::int OFFSET $4::int
+) AS p ON true
+ORDER BY p.last_message_at DESC, p.id DESC
+
+-- name: conversation-rows
+SELECT c.id, c.organization_id, c.channel_id, c.contact_id, c.status::text AS status, c.assigned_agent_id, c.assigned_at,
+       c.pending_since, c.last_message_at, c.first_response_at, c.window_expires_at, c.unread_count, c.version,
+       c.created_at, c.updated_at,
+       ct.provider_id AS contact_provider_id, ct.display_name AS contact_name,
+       ch.name AS channel_name, ch.provider::text AS provider, u.name AS holder_name,
+       m.id AS message_id, m.direction::text AS message_direction, m.body AS message_body,
+       m.media_type AS message_media_type, m.deleted_at AS message_deleted_at, m.created_at AS message_created_at
+FROM unnest($2::uuid[]) WITH ORDINALITY AS asked (id, position)
+JOIN conversations c ON c.id = asked.id AND c.organization_id = $1
+JOIN contacts ct ON ct.id = c.contact_id
+JOIN channels ch ON ch.id = c.channel_id
+LEFT JOIN users u ON u.id = c.assigned_agent_id
+LEFT JOIN messages m ON m.id = c.last_message_id AND m.conversation_id = c.id
+ORDER BY asked.position
+
+-- name: conversation-exists
+SELECT EXISTS (SELECT FROM conversations WHERE id = $2 AND organization_id = $1)

@@ -1,6 +1,8 @@
 package persistence
 
 import (
+	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -75,4 +77,75 @@ func orZero[T any](p *T) T {
 		return zero
 	}
 	return *p
+}
+
+// attachmentRow is a row of attachments-of-messages.
+type attachmentRow struct {
+	ID        domain.AttachmentID `db:"id"`
+	Message   domain.MessageID    `db:"message_id"`
+	State     string              `db:"state"`
+	FileName  *string             `db:"file_name"`
+	MimeType  *string             `db:"mime_type"`
+	SizeBytes *int64              `db:"size_bytes"`
+}
+
+// Messages is up to limit messages of the conversation older than before, newest
+// first; a zero before starts with the newest. domain.ErrNotFound when the
+// conversation isn't there.
+func (c *Conversations) Messages(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, before domain.MessageID, limit int) ([]domain.MessageView, error) {
+	views, err := c.messages(ctx, org, id, before, limit)
+	return views, readError("read messages", err)
+}
+
+func (c *Conversations) messages(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, before domain.MessageID, limit int) ([]domain.MessageView, error) {
+	var rows []messageRow
+	if err := c.reads.db.SelectContext(ctx, &rows, c.reads.queries.MessagePage, org, id, before, limit); err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, c.mustExist(ctx, org, id)
+	}
+	attachments, err := c.attachments(ctx, org, rows)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]domain.MessageView, len(rows))
+	for i := range rows {
+		m, err := rows[i].message()
+		if err != nil {
+			return nil, err
+		}
+		views[i] = domain.MessageViewOf(id, m, attachments[m.ID])
+	}
+	return views, nil
+}
+
+// mustExist is sql.ErrNoRows when the organization has no such conversation.
+func (c *Conversations) mustExist(ctx context.Context, org domain.OrganizationID, id domain.ConversationID) error {
+	var exists bool
+	if err := c.reads.db.GetContext(ctx, &exists, c.reads.queries.ConversationExists, org, id); err != nil {
+		return err
+	}
+	if !exists {
+		return sql.ErrNoRows
+	}
+	return nil
+}
+
+func (c *Conversations) attachments(ctx context.Context, org domain.OrganizationID, messages []messageRow) (map[domain.MessageID][]domain.AttachmentView, error) {
+	ids := make([]domain.MessageID, len(messages))
+	for i := range messages {
+		ids[i] = messages[i].ID
+	}
+	var rows []attachmentRow
+	if err := c.reads.db.SelectContext(ctx, &rows, c.reads.queries.AttachmentsOfMessages, org, uuidsOf(ids)); err != nil {
+		return nil, err
+	}
+	byMessage := make(map[domain.MessageID][]domain.AttachmentView)
+	for _, r := range rows {
+		byMessage[r.Message] = append(byMessage[r.Message], domain.AttachmentView{
+			ID: r.ID, State: domain.AttachmentState(r.State), FileName: r.FileName, MimeType: r.MimeType, SizeBytes: r.SizeBytes,
+		})
+	}
+	return byMessage, nil
 }

@@ -42,3 +42,22 @@ SELECT w.n,
 FROM wanted w
 JOIN messages m ON m.id = w.id
 ORDER BY w.n, m.id
+
+-- name: message-page
+-- The greatest UUID stands for "from the newest on", so that the cursor is a
+-- bound of the index in every plan.
+SELECT m.id, m.conversation_id, m.direction::text AS direction, m.agent_id, m.type::text AS type, m.body, m.media_url,
+       m.media_type, m.provider_message_id, m.status::text AS status, m.send_state::text AS send_state, m.attempts,
+       m.attempt_started_at, m.next_attempt_at, m.reply_to, m.metadata, m.error_code, m.error_message, m.idempotency_key,
+       m.request_hash, m.provider_timestamp, m.edited_at, m.deleted_at, m.created_at, m.updated_at
+FROM messages m
+WHERE m.conversation_id = $2 AND m.organization_id = $1
+    AND m.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+ORDER BY m.id DESC
+LIMIT $4
+
+-- name: attachments-of-messages
+SELECT id, message_id, state::text AS state, file_name, mime_type, size_bytes
+FROM attachments
+WHERE message_id = ANY ($2::uuid[]) AND organization_id = $1
+ORDER BY message_id, created_at, id

@@ -19,6 +19,23 @@ type queries struct {
 	LoadConversations string `query:"load-conversations"`
 	LoadMessages      string `query:"load-messages"`
 
+	ListConversations          string `query:"list-conversations"`
+	ListConversationsOfChannel string `query:"list-conversations-of-channel"`
+	ListConversationsOfAgent   string `query:"list-conversations-of-agent"`
+	SearchConversations        string `query:"search-conversations"`
+	ConversationRows           string `query:"conversation-rows"`
+	ConversationExists         string `query:"conversation-exists"`
+	MessagePage                string `query:"message-page"`
+	AttachmentsOfMessages      string `query:"attachments-of-messages"`
+	AuditPage                  string `query:"audit-page"`
+
+	UsersByEmail string `query:"users-by-email"`
+	Agents       string `query:"agents"`
+	StartSession string `query:"start-session"`
+
+	KeepDeadLetters  string `query:"keep-dead-letters"`
+	PruneDeadLetters string `query:"prune-dead-letters"`
+
 	KnownAliases   string `query:"known-aliases"`
 	ConversationOf string `query:"conversation-of-message"`
 
