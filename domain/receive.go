@@ -21,6 +21,9 @@ func (d *decision) receive(cmd Receive) error {
 	if d.before.Exists() && cmd.Origin.Channel.ID != d.before.Channel {
 		return ErrNoTarget
 	}
+	if !d.before.Exists() && cmd.Origin.Person.Contact.IsZero() {
+		return ErrNoTarget // only named by such data: whose it would be is unknown
+	}
 	switch e := cmd.Event.(type) {
 	case CustomerMessage:
 		d.customerMessage(cmd.Origin, e)

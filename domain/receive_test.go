@@ -349,6 +349,21 @@ func TestAnotherChannelsElementsFindNothing(t *testing.T) {
 	}
 }
 
+// Data that comes back can name a conversation that isn't there. Nobody's
+// thread must not begin by it.
+func TestNobodysThreadDoesNotBegin(t *testing.T) {
+	t.Parallel()
+	for _, e := range []InboundEvent{
+		BusinessEcho{ProviderID: "x", Ours: testID[messageKind](1), At: testStart, Type: TypeText},
+		customerText("x", testStart),
+		CustomerReaction{Target: "?", At: testStart, Emoji: "❤"},
+	} {
+		th := newThread(t)
+		_, err := th.do(Receive{Origin: Origin{Channel: testChannel}, Event: e})
+		require.ErrorIs(t, err, ErrNoTarget, "%T", e)
+	}
+}
+
 func TestSystemNoticeUpdatesAliases(t *testing.T) {
 	t.Parallel()
 	th := inState(t, Pending, User{})
