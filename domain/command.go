@@ -44,7 +44,7 @@ type (
 	// suspended.
 	ReleaseIf struct {
 		Agent      UserID
-		Assignment int64 // the conversation's AssignmentSeq that is meant
+		Assignment int64 // the conversation's Assignment that is meant
 		Event      AuditType
 		Reason     string
 	}

@@ -2,7 +2,8 @@
 // I/O, no actor, no SQL. Decide takes the state of a conversation, a command
 // and a moment, and gives the new state and the change to store, or a typed
 // refusal. Actors apply decisions, transports translate, persistence stores
-// changes; nothing else knows the rules. It imports the standard library and a
+// changes; nothing else knows the rules, which docs/rules.md has as tables and
+// state diagrams. It imports the standard library and a
 // UUID type.
 //
 // # Words
