@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -101,7 +102,7 @@ func New(c Config) (*Handler, error) {
 	gate := &gate{maxPosts: c.MaxInFlight, maxBytes: c.MaxInFlightBytes}
 	shared := endpoint{
 		channels: c.Channels, inbox: c.Inbox, deadLetters: c.DeadLetters,
-		log: c.Logger, metrics: m, now: c.Now, gate: gate,
+		log: c.Logger, metrics: m, now: c.Now, gate: gate, deadline: deadline,
 	}
 	whatsApp, messenger := shared, shared
 	whatsApp.provider, whatsApp.secrets, whatsApp.path, whatsApp.parse = domain.WhatsApp, c.WhatsApp, pathWhatsApp, parseWhatsApp
@@ -129,6 +130,7 @@ type endpoint struct {
 	metrics     *metrics
 	now         func() time.Time
 	gate        *gate
+	deadline    time.Duration
 }
 
 // ServeHTTP answers GET and POST.
@@ -173,7 +175,7 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) answer {
 		return answerOverloaded
 	}
 	defer e.gate.leave(size)
-	ctx, cancel := context.WithTimeout(r.Context(), deadline)
+	ctx, cancel := context.WithTimeout(r.Context(), e.deadline)
 	defer cancel()
 	body, err := readBody(ctx, w, r)
 	if err != nil {
@@ -193,15 +195,13 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) answer {
 	return answerTaken
 }
 
-// readBody reads at most MaxBody bytes, and not for longer than ctx lets.
+// readBody reads at most MaxBody bytes, and not for longer than ctx lets. The
+// time limit stays where reading failed: the server would go on to read the
+// rest, without any.
 func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	control := http.NewResponseController(w)
-	if until, ok := ctx.Deadline(); ok {
-		// A recorder in a test has no connection, and no deadline to set.
-		if err := control.SetReadDeadline(until); err == nil {
-			defer control.SetReadDeadline(time.Time{}) //nolint:errcheck // it worked a moment ago
-		}
-	}
+	until, _ := ctx.Deadline()
+	limitable := control.SetReadDeadline(until) == nil   // a recorder in a test has no connection
 	body := make([]byte, 0, max(512, r.ContentLength+1)) // one more, to see the end without growing
 	limited := http.MaxBytesReader(w, r.Body, MaxBody)
 	for {
@@ -209,6 +209,9 @@ func readBody(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]by
 		body = body[:len(body)+n]
 		switch {
 		case errors.Is(err, io.EOF):
+			if limitable && control.SetReadDeadline(time.Time{}) != nil {
+				return nil, net.ErrClosed
+			}
 			return body, nil
 		case err != nil:
 			return nil, fmt.Errorf("read body: %w", err)
