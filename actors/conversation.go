@@ -306,7 +306,9 @@ func (c *conversation) undone(v domain.Verdict, self Self) {
 	pending := w.pending
 	w.pending, w.lineage, w.known = nil, &domain.Lineage{}, domain.MessageSet{}
 	c.loaded = false
-	w.retries++
+	if v.Outcome == domain.Conflict {
+		w.retries++
+	}
 	switch {
 	case v.Outcome == domain.Unavailable:
 		c.answerAll(pending, domain.ErrUnavailable)

@@ -16,6 +16,9 @@ import (
 const contactRefresh = time.Hour
 
 func (d *decision) receive(cmd Receive) error {
+	if _, stored := d.known.provider(rowID(cmd.Event)); stored {
+		return nil // a repeat: the row is there, or on its way
+	}
 	// The data that we sent along can name the conversation, and it comes back
 	// from outside: what names another channel's finds nothing there.
 	if d.before.Exists() && cmd.Origin.Channel.ID != d.before.Channel {
@@ -55,6 +58,20 @@ func (d *decision) receive(cmd Receive) error {
 		return fmt.Errorf("decide: unknown inbound event %T", e)
 	}
 	return nil
+}
+
+// rowID is the platform's id of the row that an event inserts; empty where it
+// inserts none, or may settle one that is there.
+func rowID(e InboundEvent) string {
+	switch e := e.(type) {
+	case CustomerMessage:
+		return e.ProviderID
+	case SystemNotice:
+		return e.ProviderID
+	case CustomerReaction:
+		return reactionID(e)
+	}
+	return ""
 }
 
 func (d *decision) customerMessage(o Origin, e CustomerMessage) {
