@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -122,9 +123,9 @@ func inspect(ctx context.Context, folder string, major int) (binaries, error) {
 			return binaries{}, fmt.Errorf("%s has no %s: %w", folder, name, err)
 		}
 	}
-	output, err := exec.CommandContext(ctx, filepath.Join(folder, "postgres"), "--version").Output()
+	output, err := exec.CommandContext(ctx, filepath.Join(folder, "postgres"), "--version").CombinedOutput()
 	if err != nil {
-		return binaries{}, fmt.Errorf("%s: postgres --version: %w", folder, err)
+		return binaries{}, fmt.Errorf("%s: postgres --version: %w: %s", folder, err, bytes.TrimSpace(output))
 	}
 	match := versionPattern.FindSubmatch(output)
 	if match == nil {

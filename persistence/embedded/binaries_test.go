@@ -27,6 +27,7 @@ func TestInspect(t *testing.T) {
 		"v19":      {err: "has PostgreSQL 19; 15 to 18 work"},
 		"noinitdb": {err: "has no initdb"},
 		"nonsense": {err: `says "hello\n"`},
+		"broken":   {err: "exit status 127: no such library"},
 		"absent":   {err: "has no postgres"},
 	} {
 		found, err := inspect(t.Context(), filepath.Join("testdata", folder), test.major)

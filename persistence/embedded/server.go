@@ -82,11 +82,20 @@ func (p *Postgres) spawn() (*process, error) {
 func (p *Postgres) awaitReady(ctx context.Context, child *process) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	alive, died := context.WithCancel(ctx)
+	defer died()
+	go func() { // ends a try that has reached somebody else on our port
+		select {
+		case <-child.exited:
+			died()
+		case <-alive.Done():
+		}
+	}()
 	for {
-		err := p.connect(ctx, databaseName)
+		err := p.connect(alive, databaseName)
 		var refusal *pgconn.PgError
 		if errors.As(err, &refusal) && refusal.Code == databaseDoesNotExist {
-			err = p.createDatabase(ctx)
+			err = p.createDatabase(alive)
 		}
 		if err == nil {
 			return nil
