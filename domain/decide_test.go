@@ -53,6 +53,19 @@ func TestMessageIDsIncreaseAcrossAHandOver(t *testing.T) {
 	require.Equal(t, MessageID(incrementV7(th.c.LastMessage)), change.Inserts[0].ID, "last + 1")
 }
 
+func TestTheSameEntropyTwiceGivesTwoIDs(t *testing.T) {
+	t.Parallel()
+	th := inState(t, Assigned, alice)
+	cmd, at := Send{By: by(alice), Draft: Draft{Type: TypeText}}, th.moment()
+	_, first, err := Decide(th.c, cmd, nil, at)
+	require.NoError(t, err)
+	again := th.c
+	again.LastMessage = first.Inserts[0].ID
+	_, second, err := Decide(again, cmd, nil, at)
+	require.NoError(t, err)
+	require.Equal(t, MessageID(incrementV7(first.Inserts[0].ID)), second.Inserts[0].ID)
+}
+
 func TestIncrementV7Carries(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string][2]string{

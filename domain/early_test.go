@@ -94,6 +94,24 @@ func TestEarlyEventsAreBounded(t *testing.T) {
 	require.Equal(t, StatusRead, th.newest().Status)
 }
 
+// A decision that is thrown away leaves no trace in another on the same state.
+func TestDecisionsOnOneStateShareNoMemory(t *testing.T) {
+	t.Parallel()
+	th := inState(t, Pending, User{})
+	for i := range 5 { // append leaves room behind these
+		th.receive(StatusReport{ProviderID: fmt.Sprint("e", i), At: th.now, Status: StatusRead})
+	}
+	decide := func(id string) Conversation {
+		e := StatusReport{ProviderID: id, At: th.now, Status: StatusRead}
+		after, _, err := Decide(th.c, Receive{Origin: th.origin, Event: e}, nil, th.moment())
+		require.NoError(t, err)
+		return after
+	}
+	one, two := decide("one"), decide("two")
+	require.Equal(t, "one", one.Early[5].ProviderID)
+	require.Equal(t, "two", two.Early[5].ProviderID)
+}
+
 func TestEarlyEventsSurviveTheirJSON(t *testing.T) {
 	t.Parallel()
 	th := inState(t, Pending, User{})
