@@ -31,12 +31,6 @@ type FeedConfig struct {
 // resyncJitter spreads the refetches of an organization's clients.
 const resyncJitter = 5 * time.Second
 
-// resync is the payload of the event resync.
-type resync struct {
-	Since    domain.Timestamp `json:"since"`
-	JitterMs int64            `json:"jitterMs"`
-}
-
 // Feeds has one actor per organization, which gives its events one order.
 type Feeds struct {
 	directory *Directory[domain.OrganizationID]
@@ -154,7 +148,7 @@ func (f *feed) event(n domain.Notice, now time.Time) domain.FeedEvent {
 
 // lost tells all clients of the organization that events since then are missing.
 func (f *feed) lost(since, now time.Time) domain.FeedEvent {
-	data, err := f.encode(resync{Since: domain.Timestamp(since), JitterMs: resyncJitter.Milliseconds()})
+	data, err := f.encode(domain.Resync{Since: domain.Timestamp(since), JitterMs: int(resyncJitter.Milliseconds())})
 	if err != nil {
 		panic(err) // a time and a number
 	}

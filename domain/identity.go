@@ -18,8 +18,8 @@ const (
 
 // Alias is one name under which a platform knows a customer.
 type Alias struct {
-	Kind  AliasKind
-	Value string
+	Kind  AliasKind `json:"kind"`
+	Value string    `json:"value"`
 }
 
 // Customer is who an element of a webhook is about, as the platform says.

@@ -1,0 +1,167 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/chatopshub/chatopshub/domain"
+)
+
+// decide applies the rules to one command, and hands the outcome to the writer.
+func (c *conversation) decide(t task, self Self) {
+	w := c.work
+	if t.settled != nil {
+		c.answer(t, c.settled(t.settled))
+		return
+	}
+	if err := c.all.cfg.Writer.Admit(isInternal(t.command)); err != nil {
+		c.answer(t, err)
+		return
+	}
+	if lacking := w.known.Lacks(domain.TargetsOf(t.command)); !lacking.IsZero() && c.state.Exists() || w.known.Len() > maxKnown {
+		w.stash = append([]task{t}, w.stash...)
+		w.waits = quiet
+		c.whenQuiet(self)
+		return
+	}
+	moment := domain.Moment{Now: c.all.system.now(), Entropy: c.all.cfg.Entropy()}
+	after, change, err := domain.Decide(c.state, t.command, &w.known, moment)
+	if !c.state.Exists() && change.IsZero() {
+		c.answer(t, err) // nothing is stored, so there is nothing to check
+		return
+	}
+	c.submit(decided{task: t, answer: err, change: change}, self)
+	c.state = after
+	w.known.Apply(change)
+}
+
+func (c *conversation) submit(d decided, self Self) {
+	w := c.work
+	w.pending = append(w.pending, d)
+	system, lineage, pid := c.all.system, w.lineage, self.PID
+	c.all.cfg.Writer.Submit(domain.Submission{
+		Conversation: c.state.ID, Lineage: lineage, Base: c.state.Head, Change: d.change,
+		Done: func(v domain.Verdict) { system.Tell(pid, verdictReached{lineage, v}) },
+	})
+}
+
+// isInternal reports whether a command comes from inside or from the platform
+// about what we sent: work that relieves the system rather than adds to it.
+func isInternal(cmd domain.Command) bool {
+	switch cmd := cmd.(type) {
+	case domain.ReleaseIf:
+		return true
+	case domain.Receive:
+		switch cmd.Event.(type) {
+		case domain.StatusReport, domain.Watermark:
+			return true
+		}
+	}
+	return false
+}
+
+func (c *conversation) verdict(v domain.Verdict, self Self) {
+	w := c.work
+	if v.Outcome != domain.Committed {
+		c.undone(v, self)
+		c.rest()
+		return
+	}
+	first := w.pending[0]
+	w.pending[0] = decided{}
+	w.pending = w.pending[1:]
+	w.retries = 0
+	c.publish(first.change.Notices)
+	c.answer(first.task, first.answer)
+	c.whenQuiet(self)
+	c.rest()
+}
+
+// undone deals with a change that couldn't be stored: what the verdict blames
+// is answered, everything else is decided again on what the database has.
+func (c *conversation) undone(v domain.Verdict, self Self) {
+	w := c.work
+	pending := w.pending
+	w.pending, w.lineage, w.known = nil, &domain.Lineage{}, domain.MessageSet{}
+	c.loaded = false
+	if v.Outcome == domain.Conflict {
+		w.retries++
+	}
+	switch {
+	case v.Outcome == domain.Unavailable:
+		c.answerAll(pending, domain.ErrUnavailable)
+		pending = nil
+	case v.Outcome == domain.Unknown:
+		c.answerAll(pending, domain.ErrOutcomeUnknown)
+		pending = nil
+	case w.retries > maxRetries:
+		c.answerAll(pending, fmt.Errorf("conversation is changed faster than it can be read: %w", domain.ErrOverloaded))
+		pending = nil
+	}
+	again := make([]task, 0, len(pending)+len(w.stash))
+	for i := range pending {
+		t := pending[i].task
+		t.settled = blame(v, &pending[i])
+		again = append(again, t)
+	}
+	w.stash = append(again, w.stash...)
+	w.waits = nothing
+	if len(w.stash) > 0 {
+		c.load(self)
+	}
+}
+
+func (c *conversation) answerAll(pending []decided, err error) {
+	for i := range pending {
+		c.answer(pending[i].task, err)
+	}
+}
+
+// What settles a task without another decision.
+var (
+	errStored = errors.New("stored already")         // its message is: answered as done
+	errFull   = errors.New("agent has no room left") // refused, with the facts of now
+)
+
+// settled is the answer to a task that the database has decided.
+func (c *conversation) settled(err error) error {
+	switch {
+	case errors.Is(err, errStored):
+		return nil
+	case errors.Is(err, errFull):
+		return domain.Refuse(&c.state, domain.CodeCapacityReached)
+	}
+	return err
+}
+
+// blame is what a verdict means for one of the tasks that it undid; nil: to be
+// decided again.
+func blame(v domain.Verdict, d *decided) error {
+	switch v.Outcome {
+	case domain.Duplicate:
+		for i := range d.change.Inserts {
+			for _, id := range v.Duplicates {
+				if d.change.Inserts[i].ProviderMessageID == id {
+					return errStored
+				}
+			}
+		}
+	case domain.ForeignAlias:
+		for _, claim := range d.change.Claims {
+			if claim.Alias == v.Foreign.Alias {
+				return &v.Foreign
+			}
+		}
+	case domain.OverCapacity:
+		for _, l := range d.change.Load {
+			if l.Agent == v.Agent && l.Delta > 0 {
+				return errFull
+			}
+		}
+	case domain.Refused:
+		if d.change.ID == v.Blame {
+			return v.Err
+		}
+	}
+	return nil
+}
