@@ -15,10 +15,10 @@ WHERE c.id = ANY ($1::uuid[])
 -- The lists come in two steps: a page of ids with the total, counted up to
 -- 10,000 by looking at one more, then the rows of those ids. A list is by status,
 -- by channel or by agent, because each of these has its index; where the order is
--- reversed, every DESC becomes ASC.
+-- reversed, every DESC becomes ASC. Of each status a stretch of the index is
+-- read, and the stretches are merged.
 
 -- name: list-conversations
--- For each status its own stretch of the index, merged.
 SELECT t.total, p.id
 FROM (
     SELECT count(*) AS total
@@ -40,41 +40,62 @@ LEFT JOIN (
 ORDER BY p.last_message_at DESC, p.id DESC
 
 -- name: list-conversations-of-channel
+-- The channel is the organization's, so its conversations are.
+WITH channel AS MATERIALIZED (
+    SELECT id FROM channels WHERE id = $5 AND organization_id = $1
+)
 SELECT t.total, p.id
 FROM (
     SELECT count(*) AS total
     FROM (
-        SELECT FROM conversations
-        WHERE channel_id = $5 AND organization_id = $1 AND status = ANY ($2::text[]::conversation_status[])
+        SELECT FROM channel
+        JOIN conversations c ON c.channel_id = channel.id AND c.status = ANY ($2::text[]::conversation_status[])
         LIMIT 10001
     ) AS counted
 ) AS t
 LEFT JOIN (
-    SELECT id, last_message_at
-    FROM conversations
-    WHERE channel_id = $5 AND organization_id = $1 AND status = ANY ($2::text[]::conversation_status[])
-    ORDER BY last_message_at DESC, id DESC
+    SELECT c.id, c.last_message_at
+    FROM channel
+    CROSS JOIN unnest($2::text[]::conversation_status[]) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT id, last_message_at
+        FROM conversations
+        WHERE channel_id = channel.id AND status = wanted.status
+        ORDER BY last_message_at DESC, id DESC
+        LIMIT $3::int + $4::int
+    ) AS c
+    ORDER BY c.last_message_at DESC, c.id DESC
     LIMIT $3::int OFFSET $4::int
 ) AS p ON true
 ORDER BY p.last_message_at DESC, p.id DESC
 
 -- name: list-conversations-of-agent
+-- The agent is the organization's, so what the agent holds is.
+WITH agent AS MATERIALIZED (
+    SELECT id FROM users WHERE id = $6 AND organization_id = $1
+)
 SELECT t.total, p.id
 FROM (
     SELECT count(*) AS total
     FROM (
-        SELECT FROM conversations
-        WHERE assigned_agent_id = $6 AND organization_id = $1 AND status = ANY ($2::text[]::conversation_status[])
-            AND ($5::uuid IS NULL OR channel_id = $5)
+        SELECT FROM agent
+        JOIN conversations c ON c.assigned_agent_id = agent.id AND c.status = ANY ($2::text[]::conversation_status[])
+            AND ($5::uuid IS NULL OR c.channel_id = $5)
         LIMIT 10001
     ) AS counted
 ) AS t
 LEFT JOIN (
-    SELECT id, last_message_at
-    FROM conversations
-    WHERE assigned_agent_id = $6 AND organization_id = $1 AND status = ANY ($2::text[]::conversation_status[])
-        AND ($5::uuid IS NULL OR channel_id = $5)
-    ORDER BY last_message_at DESC, id DESC
+    SELECT c.id, c.last_message_at
+    FROM agent
+    CROSS JOIN unnest($2::text[]::conversation_status[]) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT id, last_message_at
+        FROM conversations
+        WHERE assigned_agent_id = agent.id AND status = wanted.status AND ($5::uuid IS NULL OR channel_id = $5)
+        ORDER BY last_message_at DESC, id DESC
+        LIMIT $3::int + $4::int
+    ) AS c
+    ORDER BY c.last_message_at DESC, c.id DESC
     LIMIT $3::int OFFSET $4::int
 ) AS p ON true
 ORDER BY p.last_message_at DESC, p.id DESC
