@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -120,7 +119,9 @@ func (s *sharedServer) close() error {
 // StartShared starts a server for many tests at once, quick instead of durable,
 // in a temporary folder that stop removes.
 func StartShared(ctx context.Context) (url string, stop func() error, err error) {
-	folder, err := os.MkdirTemp(scratch(), "chatopshub-test-")
+	parent := scratch()
+	sweep(parent)
+	folder, err := os.MkdirTemp(parent, prefix)
 	if err != nil {
 		return "", nil, fmt.Errorf("start a test server: %w", err)
 	}
@@ -144,23 +145,6 @@ func StartShared(ctx context.Context) (url string, stop func() error, err error)
 		defer cancel()
 		return errors.Join(server.Stop(ctx), os.RemoveAll(folder))
 	}, nil
-}
-
-// memory is Linux's file system in memory. A database is 300 files: to make them
-// takes 10 ms there, and a quarter of a second on some disks.
-const memory = "/dev/shm"
-
-// scratch is the folder for temporary data: in memory where that has 2 GiB
-// (containers often have 64 MB), else "", the system's.
-func scratch() string {
-	var system syscall.Statfs_t
-	if err := syscall.Statfs(memory, &system); err != nil {
-		return ""
-	}
-	if free := uint64(system.Bavail) * uint64(system.Bsize); free < 2<<30 { //nolint:unconvert // the types differ between systems
-		return ""
-	}
-	return memory
 }
 
 func testLogger() *slog.Logger {
