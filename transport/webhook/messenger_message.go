@@ -74,7 +74,7 @@ func (r msReader) echo(e *msEvent, it *piece) {
 	c.keep.text("appId", line(string(m.AppID), maxName))
 	event := domain.BusinessEcho{ProviderID: string(m.Mid), At: e.Timestamp.Time, ReplyTo: m.replyTo()}
 	if r.appID == "" || string(m.AppID) == r.appID {
-		it.Conversation, event.Ours, _ = oursOf(string(m.Metadata))
+		it.Conversation, event.Ours = oursOf(string(m.Metadata))
 	}
 	event.Metadata = c.finish(r.standby)
 	event.Type, event.Body, event.MediaType = c.kind, c.body, c.mediaType

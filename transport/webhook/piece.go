@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strconv"
@@ -135,18 +136,18 @@ func (p *piece) happened(t stamp) {
 func usableID(id string) bool { return id != "" && len(id) <= maxID }
 
 // oursOf reads the data that we send along with a message: the ids of its
-// conversation and of itself, with a dot between. False for what isn't ours.
-func oursOf(data string) (domain.ConversationID, domain.MessageID, bool) {
+// conversation and of itself, with a dot between. Both are zero for what isn't
+// ours.
+func oursOf(data string) (conversation domain.ConversationID, message domain.MessageID) {
 	const id = 36
 	if len(data) != 2*id+1 || data[id] != '.' {
-		return domain.ConversationID{}, domain.MessageID{}, false
+		return conversation, message
 	}
-	var conversation domain.ConversationID
-	var message domain.MessageID
-	if conversation.UnmarshalText([]byte(data[:id])) != nil || message.UnmarshalText([]byte(data[id+1:])) != nil {
-		return domain.ConversationID{}, domain.MessageID{}, false
+	errs := errors.Join(conversation.UnmarshalText([]byte(data[:id])), message.UnmarshalText([]byte(data[id+1:])))
+	if errs != nil || conversation.IsZero() || message.IsZero() {
+		return domain.ConversationID{}, domain.MessageID{}
 	}
-	return conversation, message, !conversation.IsZero() && !message.IsZero()
+	return conversation, message
 }
 
 // content is what a message says, whoever wrote it.

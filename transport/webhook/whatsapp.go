@@ -139,8 +139,8 @@ func (c *waChange) wrap(entry *waEntry) func([]byte) []byte {
 	}
 }
 
-// maxFrame bounds the contacts that go into a dead letter with an element of
-// theirs: a POST full of broken elements must not multiply them.
+// maxFrame bounds what an element takes along of the value that it stands in:
+// a POST full of broken elements must not multiply it.
 const maxFrame = 1 << 10
 
 // wrap makes a body of one element of a list of the value.

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"encoding/json"
-	"slices"
 
 	"github.com/chatopshub/chatopshub/domain"
 )
@@ -95,7 +94,7 @@ func (v *waValue) message(it *piece) {
 
 func (m *waMessage) customerMessage(raw []byte, errors json.RawMessage) domain.CustomerMessage {
 	c := m.content(raw)
-	if c.kind == domain.TypeUnsupported && isNull(m.Errors) {
+	if c.kind == domain.TypeUnsupported && isNull(m.Errors) && len(errors) <= maxFrame {
 		c.keep.raw("errors", errors) // of the value: why a part of the message is missing
 	}
 	e := domain.CustomerMessage{ProviderID: string(m.ID), At: m.Timestamp.Time, ReplyTo: m.context(&c.keep)}
@@ -215,5 +214,4 @@ func (m *waMessage) system(it *piece) {
 		ProviderID: string(m.ID), At: m.Timestamp.Time, Body: line(string(s.Body), maxLine),
 		Metadata: domain.MessageMetadata{Platform: keep.kept()},
 	}
-	it.Customer.Aliases = slices.Clip(it.Customer.Aliases)
 }

@@ -53,7 +53,7 @@ func (v *waValue) status(it *piece) {
 		it.ignore(ignoredStatus)
 		return
 	}
-	conversation, ours, _ := oursOf(string(s.Data))
+	conversation, ours := oursOf(string(s.Data))
 	if !usableID(string(s.ID)) && ours.IsZero() {
 		it.dead(reasonNoID)
 		return
