@@ -36,12 +36,12 @@ func TestJoinAndLeave(t *testing.T) {
 	}
 
 	tell(1) // nobody is there
-	require.Equal(t, `{"ok":true}`, c.ask(`["join:conversation",`+payload+`]`))
-	require.Equal(t, `{"ok":true}`, c.ask(`["join:conversation",`+payload+`]`), "again")
+	require.JSONEq(t, `{"ok":true}`, c.ask(`["join:conversation",`+payload+`]`))
+	require.JSONEq(t, `{"ok":true}`, c.ask(`["join:conversation",`+payload+`]`), "again")
 	tell(1)
 	require.Equal(t, feed.text(2, domain.EventMessageCreated), c.next())
-	require.Equal(t, `{"ok":true}`, c.ask(`["leave:conversation",`+payload+`]`))
-	require.Equal(t, `{"ok":true}`, c.ask(`["leave:conversation",`+payload+`]`), "again")
+	require.JSONEq(t, `{"ok":true}`, c.ask(`["leave:conversation",`+payload+`]`))
+	require.JSONEq(t, `{"ok":true}`, c.ask(`["leave:conversation",`+payload+`]`), "again")
 	tell(1)
 	c.requireAlive() // and not the event before its answer
 }
@@ -52,8 +52,8 @@ func TestJoinRefusesWhatMayNotBeSeen(t *testing.T) {
 	b.tokens.add("good", principal(newOrganization()))
 	c := b.connect(t, "good")
 	for _, id := range []string{uuid.NewString(), b.app.show(newOrganization()).String()} {
-		require.Equal(t, `{"ok":false,"code":"not_found"}`, c.ask(fmt.Sprintf(`["join:conversation",{"conversationId":%q}]`, id)))
-		require.Equal(t, `{"ok":false,"code":"not_found"}`, c.ask(fmt.Sprintf(`["typing",{"conversationId":%q,"on":true}]`, id)))
+		require.JSONEq(t, `{"ok":false,"code":"not_found"}`, c.ask(fmt.Sprintf(`["join:conversation",{"conversationId":%q}]`, id)))
+		require.JSONEq(t, `{"ok":false,"code":"not_found"}`, c.ask(fmt.Sprintf(`["typing",{"conversationId":%q,"on":true}]`, id)))
 	}
 	c.requireAlive()
 }
@@ -66,8 +66,8 @@ func TestJoinIsBounded(t *testing.T) {
 	join := func() string {
 		return c.ask(fmt.Sprintf(`["join:conversation",{"conversationId":%q}]`, b.app.show(p.Organization)))
 	}
-	require.Equal(t, `{"ok":true}`, join()) // besides org, agent and session
-	require.Equal(t, `{"ok":true}`, join())
+	require.JSONEq(t, `{"ok":true}`, join()) // besides org, agent and session
+	require.JSONEq(t, `{"ok":true}`, join())
 	require.Contains(t, join(), `"code":"bad_request"`)
 }
 
@@ -78,12 +78,12 @@ func TestPresenceAndTyping(t *testing.T) {
 	c := b.connect(t, "good")
 	b.requireCall(t, "connected")
 	for _, status := range []domain.Presence{domain.Away, domain.Online} {
-		require.Equal(t, `{"ok":true}`, c.ask(fmt.Sprintf(`["presence:set",{"status":%q}]`, status)))
+		require.JSONEq(t, `{"ok":true}`, c.ask(fmt.Sprintf(`["presence:set",{"status":%q}]`, status)))
 		require.Equal(t, status, b.requireCall(t, "presence").argument)
 	}
 	conversation := b.app.show(p.Organization)
 	for _, on := range []bool{true, false} {
-		require.Equal(t, `{"ok":true}`, c.ask(fmt.Sprintf(`["typing",{"conversationId":%q,"on":%t}]`, conversation, on)))
+		require.JSONEq(t, `{"ok":true}`, c.ask(fmt.Sprintf(`["typing",{"conversationId":%q,"on":%t}]`, conversation, on)))
 		require.Equal(t, on, b.requireCall(t, "typing").argument)
 	}
 }
@@ -113,7 +113,7 @@ func TestBadPayloads(t *testing.T) {
 		`["typing",{"on":true}]`:                                                          "conversationId must be a UUID",
 		`["join:conversation",` + strings.Repeat("[", 50) + strings.Repeat("]", 50) + `]`: "payload must be one object",
 	} {
-		require.Equal(t, fmt.Sprintf(`{"ok":false,"code":"bad_request","message":%q}`, message), c.ask(event), event)
+		require.JSONEq(t, fmt.Sprintf(`{"ok":false,"code":"bad_request","message":%q}`, message), c.ask(event), event)
 		c.send("42" + event) // without an ack: nothing comes
 	}
 	c.requireAlive()
@@ -130,7 +130,7 @@ func TestApplicationFailureIsNotShown(t *testing.T) {
 		`["typing",{"conversationId":"` + uuid.NewString() + `","on":true}]`,
 		`["presence:set",{"status":"AWAY"}]`,
 	} {
-		require.Equal(t, `{"ok":false,"code":"unavailable"}`, c.ask(event))
+		require.JSONEq(t, `{"ok":false,"code":"unavailable"}`, c.ask(event))
 	}
 }
 

@@ -15,6 +15,10 @@ import (
 // readBufferSize is small because every idle connection has one.
 const readBufferSize = 1 << 10
 
+// anonymousBytesMax is what a client may send before it has shown a good token:
+// far more than handshakes need, far less than MaxPayload.
+const anonymousBytesMax = 64 << 10
+
 // newUpgrader answers WebSocket handshakes and reads frames. We use gws for
 // nothing else: what it would write itself is written by our sessions.
 func newUpgrader(maxPayload int) *gws.Upgrader {
@@ -43,12 +47,18 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.unread = w.unread[n:]
 		return n, nil
 	}
-	return w.Conn.Read(p) //nolint:wrapcheck // gws tells errors of io and net apart
+	n, err := w.Conn.Read(p)
+	if w.session != nil {
+		if spent := w.session.spend(n); spent != nil {
+			return 0, spent
+		}
+	}
+	return n, err // not wrapped: gws tells errors of net and io apart
 }
 
 func (w *wire) Write(p []byte) (int, error) {
 	if w.session == nil {
-		return w.Conn.Write(p) //nolint:wrapcheck // as above
+		return w.Conn.Write(p)
 	}
 	w.session.finishWith(reasonUnnamed, bytes.Clone(p)) // gws uses p again
 	return len(p), nil
@@ -56,7 +66,7 @@ func (w *wire) Write(p []byte) (int, error) {
 
 func (w *wire) Close() error {
 	if w.session == nil {
-		return w.Conn.Close() //nolint:wrapcheck // as above
+		return w.Conn.Close()
 	}
 	return nil
 }
@@ -114,6 +124,18 @@ func (reader) OnMessage(ws *gws.Conn, message *gws.Message) {
 	}
 }
 
+// spend counts bytes that were read, until the client has shown a token.
+func (s *session) spend(n int) error {
+	if s.trusted {
+		return nil
+	}
+	if s.anonymousBytes += n; s.anonymousBytes <= anonymousBytesMax {
+		return nil
+	}
+	s.fail(errAnonymousBytes)
+	return errAnonymousBytes
+}
+
 // fail ends the session because of what the client sent.
 func (s *session) fail(err error) {
 	s.ending = err
@@ -162,25 +184,4 @@ func (s *session) refuseFlood(p engineio.Packet) {
 	if e, err := socketio.Decode(p.Data); err == nil && e.Type == socketio.Event {
 		s.acknowledge(e.ID, answer{Code: codeRateLimited})
 	}
-}
-
-// bucket is a token bucket.
-type bucket struct {
-	tokens float64
-	filled time.Time // zero: full
-}
-
-// take takes one token, of those that come in at rate a second up to burst.
-func (b *bucket) take(now time.Time, rate, burst float64) bool {
-	if b.filled.IsZero() {
-		b.tokens = burst
-	} else {
-		b.tokens = min(burst, b.tokens+now.Sub(b.filled).Seconds()*rate)
-	}
-	b.filled = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
 }

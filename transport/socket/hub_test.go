@@ -85,7 +85,7 @@ func TestOrganizationsAreIsolated(t *testing.T) {
 	theirs := b.tokens.add("theirs", principal(newOrganization()))
 	c := b.connect(t, "ours")
 	conversation := b.app.show(ours.Organization)
-	require.Equal(t, `{"ok":true}`, c.ask(fmt.Sprintf(`["join:conversation",{"conversationId":%q}]`, conversation)))
+	require.JSONEq(t, `{"ok":true}`, c.ask(fmt.Sprintf(`["join:conversation",{"conversationId":%q}]`, conversation)))
 	witness := b.connect(t, "theirs")
 
 	f := newFeed(theirs.Organization)

@@ -119,6 +119,21 @@ func TestFloodOfPingFrames(t *testing.T) {
 	c.requireClosed(socket.ReasonRateLimited)
 }
 
+// Who has shown no token can't make us hold large messages.
+func TestAnonymousClientMaySendLittle(t *testing.T) {
+	t.Parallel()
+	b := start(t, nil)
+	b.tokens.add("good", principal(newOrganization()))
+	large := strings.Repeat("a", 100_000)
+	c := b.dial(t)
+	c.send(`40{"token":"` + large + `"}`)
+	c.requireEnd()
+
+	c = b.connect(t, "good")
+	c.send(`42["x","` + large + `"]`)
+	c.requireAlive()
+}
+
 func TestPingFrameIsAnsweredWithItsPayload(t *testing.T) {
 	t.Parallel()
 	b := start(t, nil)
@@ -139,6 +154,7 @@ func (b *bundle) tryDial(t testing.TB, header http.Header) (status int, c *clien
 	ws, response, err := gws.NewClient(c, &gws.ClientOption{Addr: "ws" + strings.TrimPrefix(b.url, "http") + target, RequestHeader: header})
 	if err != nil {
 		require.NotNil(t, response, err)
+		require.NoError(t, response.Body.Close())
 		return response.StatusCode, nil
 	}
 	return http.StatusSwitchingProtocols, c.run(ws)

@@ -88,6 +88,7 @@ var (
 	errRateLimited = errors.New("too many packets")
 	errUnavailable = errors.New("token could not be checked")
 
+	errAnonymousBytes = errors.New("too many bytes before a good token")
 	errClientPing     = errors.New("ping from a client")
 	errNotConnected   = errors.New("packet for a namespace that is not connected")
 	errConnectedTwice = errors.New("second CONNECT")

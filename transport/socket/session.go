@@ -46,8 +46,11 @@ type session struct {
 	remote netip.Addr
 	agent  string // User-Agent of the client
 
-	flood  bucket // of the reader
-	ending error  // of the reader: what ended the reading
+	// The reader's own.
+	flood          bucket
+	trusted        bool // a socket was connected
+	anonymousBytes int  // read before that
+	ending         error
 
 	mu           sync.Mutex
 	state        state

@@ -98,7 +98,7 @@ func (s *session) authenticate(token string) (auth.Principal, error) {
 		s.server.config.Logger.Warn("check access token of a socket", slog.Any("error", err))
 		return p, fmt.Errorf("%w: %w", errUnavailable, err)
 	}
-	return p, err //nolint:wrapcheck // one of auth's sentinels
+	return p, err // one of auth's sentinels
 }
 
 // attach makes the socket and puts it into the rooms of its principal.
@@ -114,6 +114,7 @@ func (s *session) attach(p auth.Principal) {
 	s.socket = k
 	s.connectBy = time.Time{}
 	s.mu.Unlock()
+	s.trusted = true
 	s.server.registry.authenticated(s.remote)
 	s.server.metrics.sockets.Inc()
 
