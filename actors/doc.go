@@ -34,7 +34,7 @@
 // # Failure
 //
 // A panic costs the message in hand. Whoever asked is answered with
-// domain.ErrOutcomeUnknown, and Policy decides by the number of recent panics
+// domain.ErrFailed, and Policy decides by the number of recent panics
 // whether the actor goes on, loads its state again, or is replaced. No panic
 // reaches the engine, which would end the program. A message to a process that
 // is gone is a dead letter: counted, logged at most every 10 s, and answered

@@ -41,7 +41,8 @@ func NewInbox(s *System, conversations *Conversations, identities Identities) *I
 // done and durable, or when nothing had to change; a *domain.Refusal;
 // domain.ErrNotFound; domain.ErrOverloaded or domain.ErrUnavailable when it
 // certainly was not done; domain.ErrOutcomeUnknown when ctx ended first; a
-// *domain.ValueError when the database refuses a value.
+// *domain.ValueError when the database refuses a value; domain.ErrFailed when a
+// bug of ours broke it.
 func (b *Inbox) Do(ctx context.Context, id domain.ConversationID, cmd domain.Command) error {
 	results, err := b.ask(ctx, id, []domain.Command{cmd})
 	if err != nil {
@@ -70,7 +71,7 @@ func (b *Inbox) ask(ctx context.Context, id domain.ConversationID, commands []do
 const maxParallel = 64
 
 // Deliver hands the elements of one POST to their conversations and returns,
-// for each, when it is durable: nil; domain.ErrNoTarget or a
+// for each, when it is durable: nil; domain.ErrNoTarget, domain.ErrFailed or a
 // *domain.ValueError, which no repetition cures; or a passing error.
 // What concerns one customer arrives in the given order; different customers
 // don't wait for each other.
@@ -177,6 +178,10 @@ func (b *Inbox) deliver(ctx context.Context, t *thread, errs []error) {
 			person.Claims, person.Merged = nil, nil
 		}
 		results, err := b.ask(ctx, id, t.commands(person))
+		if errors.Is(err, domain.ErrFailed) && len(t.events) > 1 {
+			b.deliverSingly(ctx, t, errs)
+			return
+		}
 		if err != nil {
 			t.fail(errs, err)
 			return
@@ -188,6 +193,16 @@ func (b *Inbox) deliver(ctx context.Context, t *thread, errs []error) {
 		}
 		b.identities.Forget(t.channel.Organization, t.channel.Provider, t.customer.Aliases...)
 		t = misrouted
+	}
+}
+
+// deliverSingly finds the element that breaks the handling of a thread: it must
+// not take its neighbours along. Those that were taken before are repeats now.
+func (b *Inbox) deliverSingly(ctx context.Context, t *thread, errs []error) {
+	for i := range t.events {
+		single := *t
+		single.events, single.customers, single.indexes = t.events[i:i+1], t.customers[i:i+1], t.indexes[i:i+1]
+		b.deliver(ctx, &single, errs)
 	}
 }
 

@@ -101,7 +101,7 @@ func (r *resident[K]) guarded(msg any, self Self) (failure *panicError) {
 func (r *resident[K]) failed(msg any, self Self, failure *panicError) {
 	d := r.directory
 	r.report(msg, failure)
-	d.system.refuse(msg, fmt.Errorf("%s failed: %w", d.kind, domain.ErrOutcomeUnknown))
+	d.system.refuse(msg, fmt.Errorf("%s panicked: %w", d.kind, domain.ErrFailed))
 
 	now := d.system.now()
 	r.failures = append(recent(r.failures, now), now)

@@ -52,7 +52,7 @@ func TestPanicsCostOneMessageEach(t *testing.T) {
 
 	for n := 1; n <= 100; n++ {
 		_, err := askDirectory(t, s, d, "a", -n)
-		require.ErrorIs(t, err, domain.ErrOutcomeUnknown)
+		require.ErrorIs(t, err, domain.ErrFailed)
 		reply, err := askDirectory(t, s, d, "a", n)
 		require.NoError(t, err)
 		require.Equal(t, n, reply)
@@ -131,7 +131,7 @@ func TestPanicInSpawnIsAnswered(t *testing.T) {
 	s := newSystem(t)
 	d := NewDirectory(s, "test", func(string, *Entry) Behavior { panic("no behaviour") }, DirectoryConfig{})
 	_, err := askDirectory(t, s, d, "a", 1)
-	require.ErrorIs(t, err, domain.ErrOutcomeUnknown)
+	require.ErrorIs(t, err, domain.ErrFailed)
 	// Asked to drain, it panics again, and again when told of that.
 	require.NoError(t, d.Tell("a", "poison"))
 	require.NoError(t, d.Close(t.Context()))

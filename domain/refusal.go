@@ -45,6 +45,9 @@ var (
 	// ErrOutcomeUnknown is returned when the answer didn't come in time: the
 	// command may have been executed.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrFailed is returned when our own handling of the command broke down: a
+	// bug. Repeating it would break again.
+	ErrFailed = errors.New("handling failed")
 	// ErrNoTarget is returned for an element about a message or conversation
 	// that we don't have.
 	ErrNoTarget = errors.New("unknown target")

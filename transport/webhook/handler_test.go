@@ -197,6 +197,7 @@ func TestPermanentRefusals(t *testing.T) {
 		want []string
 	}{
 		"whatsapp_text":                       {&domain.ValueError{Reason: "22P05"}, []string{reasonRefused}},
+		"whatsapp_image":                      {fmt.Errorf("actor: %w", domain.ErrFailed), []string{reasonPanic}},
 		"whatsapp_edit":                       {noTarget, []string{reasonUnknownTarget}},
 		"whatsapp_revoke":                     {noTarget, []string{reasonUnknownTarget}},
 		"messenger_message_unsent":            {noTarget, []string{reasonUnknownTarget}},

@@ -105,6 +105,9 @@ func (p *post) deliver(ctx context.Context) ([]string, error) {
 		case errors.As(err, &refused):
 			outcomes[i] = outcomeDead
 			p.letter(p.deliveries[i].Channel, it, reasonRefused, line(refused.Reason, maxLine))
+		case errors.Is(err, domain.ErrFailed):
+			outcomes[i] = outcomeDead
+			p.letter(p.deliveries[i].Channel, it, reasonPanic, "")
 		case errors.Is(err, domain.ErrNoTarget) && changesMessage(it.Event):
 			outcomes[i] = outcomeDead
 			p.letter(p.deliveries[i].Channel, it, reasonUnknownTarget, "")
