@@ -70,7 +70,7 @@ func fetch(ctx context.Context, repository string, version embeddedpostgres.Post
 	result := make(chan error, 1)
 	go func() { // the library knows no context; what it does after ours has ended is thrown away
 		result <- unpack(config, filepath.Join(scratch, "binaries"), target)
-		os.RemoveAll(scratch) //nolint:errcheck // a leftover in a cache does no harm
+		os.RemoveAll(scratch) // a leftover in a cache does no harm
 	}()
 	select {
 	case err := <-result:

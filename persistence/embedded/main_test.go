@@ -41,7 +41,7 @@ func serve(folder string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(postgres.URL())
+	fmt.Fprintln(os.Stdout, postgres.URL())
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		return 1
 	}

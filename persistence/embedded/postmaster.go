@@ -34,7 +34,7 @@ func readPostmaster(data string, line int) (int, error) {
 	}
 	number, err := strconv.Atoi(strings.TrimSpace(lines[line-1]))
 	if err != nil || number <= 0 {
-		return 0, nil //nolint:nilerr // as documented
+		return 0, nil
 	}
 	return number, nil
 }

@@ -21,7 +21,7 @@ func scratch() string {
 	if err := syscall.Statfs(memory, &system); err != nil {
 		return os.TempDir()
 	}
-	if free := uint64(system.Bavail) * uint64(system.Bsize); free < 2<<30 { //nolint:unconvert // the types differ between systems
+	if free := uint64(system.Bavail) * uint64(system.Bsize); free < 2<<30 { // whose types differ between systems
 		return os.TempDir()
 	}
 	return memory
@@ -44,7 +44,7 @@ func sweep(parent string) {
 			continue
 		}
 		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			os.RemoveAll(filepath.Dir(path)) //nolint:errcheck // the next run tries again
+			os.RemoveAll(filepath.Dir(path)) // the next run tries again
 		}
 		lock.Close()
 	}
