@@ -108,7 +108,7 @@ func TestFeedEncodesForTheWire(t *testing.T) {
 	feeds.Publish(organization(1), []domain.Notice{notice(map[string]string{"body": "<a href=\"x\">&\n\xff😀"})})
 	require.NoError(t, feeds.Close(t.Context()))
 	e := r.of(organization(1))[0]
-	require.Equal(t, `{"body":"<a href=\"x\">&\n\ufffd😀"}`, string(e.Data))
+	require.Equal(t, []byte(`{"body":"<a href=\"x\">&\n\ufffd😀"}`), e.Data)
 	require.True(t, utf8.Valid(e.Data))
 	require.Equal(t, []domain.Room{"room"}, e.Rooms)
 	require.WithinDuration(t, time.Now(), e.At, time.Minute)
@@ -120,7 +120,7 @@ func TestFeedBeginsANewEpochAfterPassivation(t *testing.T) {
 		s, r := newSystem(t), &recorder{}
 		feeds := newFeeds(t, s, r, DirectoryConfig{IdleTTL: time.Hour})
 		feeds.Publish(organization(1), []domain.Notice{notice(1), notice(2)})
-		time.Sleep(2 * time.Hour)
+		<-time.After(2 * time.Hour)
 		synctest.Wait()
 		require.Zero(t, feeds.directory.Len())
 		feeds.Publish(organization(1), []domain.Notice{notice(3)})

@@ -68,7 +68,7 @@ func TestDeadLettersAreLoggedSeldom(t *testing.T) {
 		}
 		letters(1000)
 		require.Equal(t, 1, strings.Count(log.String(), "dead letters"))
-		time.Sleep(deadLetterLogEvery)
+		<-time.After(deadLetterLogEvery)
 		letters(1)
 		require.Equal(t, 2, strings.Count(log.String(), "dead letters"))
 		require.Contains(t, log.String(), "count=1000")

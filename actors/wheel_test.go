@@ -34,7 +34,7 @@ func TestWheelFiresNeverEarlyAndAtMostATickLate(t *testing.T) {
 		for _, d := range delays {
 			w.After(d, func() { fired[d] = time.Since(start) })
 		}
-		time.Sleep(4 * time.Hour)
+		<-time.After(4 * time.Hour)
 		synctest.Wait()
 		require.Len(t, fired, len(delays))
 		for d, at := range fired {
@@ -51,7 +51,7 @@ func TestWheelStop(t *testing.T) {
 		first, middle, last := at("first"), at("middle"), at("last")
 		require.True(t, middle.Stop())
 		require.False(t, middle.Stop())
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		synctest.Wait()
 		require.ElementsMatch(t, []string{"first", "last"}, fired)
 		require.False(t, first.Stop())
@@ -66,7 +66,7 @@ func TestWheelFiresWhatIsScheduledFromATimer(t *testing.T) {
 		w.After(time.Second, func() {
 			w.After(time.Second, func() { fired = append(fired, time.Since(start)) })
 		})
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		synctest.Wait()
 		require.Equal(t, []time.Duration{2 * time.Second}, fired)
 	})

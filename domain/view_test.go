@@ -2,7 +2,6 @@ package domain
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -82,7 +81,7 @@ func TestErrorsTellNoValues(t *testing.T) {
 	require.Contains(t, misrouted.Error(), misrouted.Owner.String())
 	refused := fmt.Errorf("store: %w", &ValueError{Reason: "22P05 untranslatable character"})
 	var value *ValueError
-	require.True(t, errors.As(refused, &value))
+	require.ErrorAs(t, refused, &value)
 	require.Contains(t, refused.Error(), "22P05")
 }
 

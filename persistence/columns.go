@@ -76,15 +76,6 @@ func (c *column) optional(s string) {
 	c.text(s)
 }
 
-func (c *column) bytes(b []byte) {
-	if b == nil {
-		c.null()
-		return
-	}
-	c.count++
-	c.buf = append(binary.BigEndian.AppendUint32(c.buf, uint32(len(b))), b...)
-}
-
 func (c *column) int8(v int64) {
 	c.count++
 	c.buf = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(c.buf, 8), uint64(v))
@@ -113,7 +104,6 @@ func texts() *column  { return &column{elem: pgtype.TextOID} }
 func int8s() *column  { return &column{elem: pgtype.Int8OID} }
 func int4s() *column  { return &column{elem: pgtype.Int4OID} }
 func times() *column  { return &column{elem: pgtype.TimestamptzOID} }
-func byteas() *column { return &column{elem: pgtype.ByteaOID} }
 
 // arrayOID is the OID of the array type of the column.
 func (c *column) arrayOID() uint32 {
@@ -126,8 +116,6 @@ func (c *column) arrayOID() uint32 {
 		return pgtype.Int4ArrayOID
 	case pgtype.TimestamptzOID:
 		return pgtype.TimestamptzArrayOID
-	case pgtype.ByteaOID:
-		return pgtype.ByteaArrayOID
 	}
 	return pgtype.TextArrayOID
 }

@@ -50,15 +50,6 @@ func awaitAgent(t testing.TB, p *program, n *tenantRows, a testAgent) {
 	}, 10*time.Second, 5*time.Millisecond, "the server never heard of %s", a.name)
 }
 
-// awaitChannel waits until the server receives for the tenant's channel.
-func awaitChannel(t testing.TB, p *program, n *tenantRows) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		_, ok := p.store.registry.Channel(n.org, n.channel)
-		return ok
-	}, 10*time.Second, 5*time.Millisecond)
-}
-
 // socketClient is a bare Socket.IO client over WebSocket: it records events.
 type socketClient struct {
 	gws.BuiltinEventHandler

@@ -38,6 +38,5 @@ func (a answer) write(w http.ResponseWriter) {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	w.WriteHeader(a.status)
-	//nolint:errcheck // the client is gone, there is nobody to tell
 	fmt.Fprintf(w, `{"status":%d,"title":%q,"detail":%q,"code":%q}`, a.status, http.StatusText(a.status), a.detail, a.result)
 }

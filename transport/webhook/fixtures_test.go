@@ -143,7 +143,7 @@ func describeCustomer(say func(string, ...any), p piece) {
 		say(" named %q", p.Customer.Name)
 	}
 	if p.Customer.Profile != (domain.Profile{}) {
-		profile, _ := json.Marshal(p.Customer.Profile) //nolint:errcheck // three strings
+		profile, _ := json.Marshal(p.Customer.Profile)
 		say(" %s", profile)
 	}
 }

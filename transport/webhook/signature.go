@@ -2,7 +2,7 @@ package webhook
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // Messenger's older header is HMAC-SHA1; nobody can choose it where the newer one is there
+	"crypto/sha1" // Messenger's older header is HMAC-SHA1; nobody can choose it where the newer one is there
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
