@@ -16,6 +16,9 @@ type chain struct {
 	base         domain.ChangeID // the head that the first one builds on
 	head         domain.ChangeID // the head after the last one; base when nothing changes
 	items        []domain.Submission
+
+	uncertain  bool // a transaction whose outcome is unknown carried it
+	recognized bool // and has stored it
 }
 
 // append adds a submission; false when it doesn't build on the chain's head.
@@ -50,7 +53,7 @@ func (c *chain) after() *domain.Conversation {
 func (c *chain) split() []*chain {
 	parts := make([]*chain, len(c.items))
 	for i, s := range c.items {
-		parts[i] = &chain{}
+		parts[i] = &chain{uncertain: c.uncertain}
 		parts[i].append(s)
 	}
 	return parts
@@ -132,6 +135,19 @@ func (c *chain) merged() []domain.ContactID {
 	return merged
 }
 
+// marks is what a stored chain can be recognized by beside its head.
+func (c *chain) marks() (event domain.AuditEvent, message domain.MessageID) {
+	for i := range c.items {
+		if audit := c.items[i].Change.Audit; len(audit) > 0 {
+			event = audit[len(audit)-1]
+		}
+		for j := range c.items[i].Change.Inserts {
+			message = c.items[i].Change.Inserts[j].ID
+		}
+	}
+	return event, message
+}
+
 // agentLoad is what a chain does to the load of one agent.
 type agentLoad struct {
 	agent domain.UserID
@@ -158,7 +174,8 @@ func (c *chain) load() []agentLoad {
 // group sorts submissions into chains by conversation, in the order of their
 // ids: all lanes and nodes lock rows in one order. What can't be in this batch
 // (another lineage of the same conversation, the same alias or platform id
-// claimed by two conversations) is left for the next one. Submissions of
+// claimed by two conversations, a platform id a second time) is left for the
+// next one: the fence finds it then. Submissions of
 // broken lineages vanish; one that doesn't build on its predecessor breaks its
 // lineage as a conflict.
 func group(submissions []domain.Submission) (chains []*chain, later []domain.Submission) {
@@ -192,7 +209,7 @@ func group(submissions []domain.Submission) (chains []*chain, later []domain.Sub
 // holdings is what the conversations of a batch claim for themselves.
 type holdings struct {
 	aliases  map[claimKey]domain.ConversationID
-	messages map[messageKey]domain.ConversationID
+	messages map[messageKey]bool
 }
 
 type claimKey struct {
@@ -207,11 +224,12 @@ type messageKey struct {
 }
 
 func newHoldings() *holdings {
-	return &holdings{aliases: map[claimKey]domain.ConversationID{}, messages: map[messageKey]domain.ConversationID{}}
+	return &holdings{aliases: map[claimKey]domain.ConversationID{}, messages: map[messageKey]bool{}}
 }
 
-// take holds what s claims; false when another conversation of the batch
-// claims it too. Claims that are only checked collide with nothing.
+// take holds what s claims; false when the batch has that message already, or
+// when another conversation of it claims that alias. Claims that are only
+// checked collide with nothing.
 func (h *holdings) take(s *domain.Submission) bool {
 	c := &s.Change.After
 	for _, k := range s.Change.Claims {
@@ -229,10 +247,10 @@ func (h *holdings) take(s *domain.Submission) bool {
 			continue
 		}
 		key := messageKey{c.Channel, id}
-		if owner, ok := h.messages[key]; ok && owner != s.Conversation {
+		if h.messages[key] {
 			return false
 		}
-		h.messages[key] = s.Conversation
+		h.messages[key] = true
 	}
 	return true
 }

@@ -99,11 +99,11 @@ func (c *column) time(t time.Time) {
 }
 
 // The constructors of columns by element type.
-func uuids() *column  { return &column{elem: pgtype.UUIDOID} }
-func texts() *column  { return &column{elem: pgtype.TextOID} }
-func int8s() *column  { return &column{elem: pgtype.Int8OID} }
-func int4s() *column  { return &column{elem: pgtype.Int4OID} }
-func times() *column  { return &column{elem: pgtype.TimestamptzOID} }
+func uuids() *column { return &column{elem: pgtype.UUIDOID} }
+func texts() *column { return &column{elem: pgtype.TextOID} }
+func int8s() *column { return &column{elem: pgtype.Int8OID} }
+func int4s() *column { return &column{elem: pgtype.Int4OID} }
+func times() *column { return &column{elem: pgtype.TimestamptzOID} }
 
 // arrayOID is the OID of the array type of the column.
 func (c *column) arrayOID() uint32 {

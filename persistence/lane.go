@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,11 +23,15 @@ type lane struct {
 	batch  *batch
 	logger *slog.Logger
 
-	mu    sync.Mutex
-	queue []domain.Submission
-	wake  chan struct{} // capacity 1: there is something in the queue
+	mu     sync.Mutex
+	queue  []domain.Submission
+	closed bool          // run has ended
+	wake   chan struct{} // capacity 1: there is something in the queue
 
-	conn      *pgconn.PgConn // the goroutine of run owns it
+	// The goroutine of run owns these two.
+	conn *pgconn.PgConn
+	hand []*chain // the batch in hand
+
 	connected atomic.Bool
 	down      atomic.Bool  // a connection could not be had
 	busySince atomic.Int64 // when the batch in hand was begun, in Unix nanoseconds; 0: none
@@ -41,29 +44,56 @@ func newLane(w *Writer, number int, config *pgconn.Config) *lane {
 	}
 }
 
+// submit queues s. A lane that has ended refuses it at once.
 func (l *lane) submit(s domain.Submission) {
-	l.writer.queued.Add(1)
-	l.writer.bytes.Add(cost(&s))
-	l.mu.Lock()
-	l.queue = append(l.queue, s)
-	l.mu.Unlock()
+	if !l.enqueue(s) {
+		unavailable(s)
+		return
+	}
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-// take is the next submissions in their order, at most max.
-func (l *lane) take(most int) []domain.Submission {
+func (l *lane) enqueue(s domain.Submission) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.queue) <= most {
-		taken := l.queue
-		l.queue = nil
-		return taken
+	if l.closed {
+		return false
 	}
-	taken := l.queue[:most:most]
-	l.queue = l.queue[most:]
+	l.writer.queued.Add(1)
+	l.writer.bytes.Add(cost(&s))
+	l.queue = append(l.queue, s)
+	return true
+}
+
+// maxBatchBytes is about how much one transaction carries: what a server does
+// in a fraction of its statement_timeout, even where every message is long.
+const maxBatchBytes = 8 << 20
+
+// take is the next batch, in the order of submission.
+func (l *lane) take() []domain.Submission {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, size := 0, int64(0)
+	for n < min(len(l.queue), l.writer.cfg.MaxBatch) && size < maxBatchBytes {
+		size += cost(&l.queue[n])
+		n++
+	}
+	taken := l.queue[:n:n]
+	l.queue = l.queue[n:]
+	if len(l.queue) == 0 {
+		l.queue = nil // lets go of what a rush has left behind
+	}
+	return taken
+}
+
+func (l *lane) takeAll() []domain.Submission {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	taken := l.queue
+	l.queue = nil
 	return taken
 }
 
@@ -79,7 +109,7 @@ func (l *lane) run(ctx context.Context) error {
 	look := time.NewTicker(500 * time.Millisecond)
 	defer look.Stop()
 	for {
-		taken := l.take(l.writer.cfg.MaxBatch)
+		taken := l.take()
 		if len(taken) > 0 {
 			l.work(ctx, taken)
 			continue
@@ -89,27 +119,19 @@ func (l *lane) run(ctx context.Context) error {
 		case <-look.C: // nobody submits while we are down, and readiness is to know
 			l.alive(ctx)
 		case <-ctx.Done():
-			if l.idle() {
+			if l.finish() {
 				return nil
 			}
 		}
 	}
 }
 
-// alive makes sure of a connection that the server hasn't closed meanwhile: a
-// batch that was never sent is certainly not executed.
-func (l *lane) alive(ctx context.Context) bool {
-	if l.conn != nil && !l.conn.IsClosed() && l.conn.CheckConn() == nil {
-		return true
-	}
-	l.disconnect()
-	return l.connect(ctx)
-}
-
-func (l *lane) idle() bool {
+// finish ends the lane unless there is something left to do.
+func (l *lane) finish() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.queue) == 0
+	l.closed = len(l.queue) == 0
+	return l.closed
 }
 
 // work stores what was taken, and puts back what can't be in one batch with
@@ -122,7 +144,9 @@ func (l *lane) work(ctx context.Context, taken []domain.Submission) {
 	if len(later) > 0 {
 		l.putBack(later)
 	}
+	l.hand = chains
 	again := l.store(ctx, chains)
+	l.hand = nil
 	if len(again) > 0 {
 		l.writer.queued.Add(int64(len(again)))
 		for i := range again {
@@ -166,15 +190,10 @@ func (l *lane) store(ctx context.Context, chains []*chain) (again []domain.Submi
 		half := len(chains) / 2
 		return append(l.store(ctx, chains[:half]), l.store(ctx, chains[half:])...)
 	case len(chains[0].items) > 1:
-		for _, part := range chains[0].split() {
-			if part.lineage.Broken() {
-				return again
-			}
-			again = append(again, l.store(ctx, []*chain{part})...)
-		}
-		return again
+		return l.storeSingly(ctx, chains[0])
 	}
-	l.logger.WarnContext(ctx, "a change was refused by the database", "conversation", chains[0].conversation, "error", err)
+	l.logger.WarnContext(ctx, "a change was refused by the database",
+		"conversation", chains[0].conversation, "reason", reason(err)) // the error's text may quote the value
 	l.writer.metrics.refused.Inc()
 	l.refuse(chains, domain.Verdict{
 		Outcome: domain.Refused, Blame: chains[0].head, Err: &domain.ValueError{Reason: reason(err)},
@@ -182,15 +201,32 @@ func (l *lane) store(ctx context.Context, chains []*chain) (again []domain.Submi
 	return nil
 }
 
+// storeSingly stores the submissions of a chain one by one, up to the first
+// that fails or has to wait.
+func (l *lane) storeSingly(ctx context.Context, c *chain) (again []domain.Submission) {
+	for i, part := range c.split() {
+		again = l.store(ctx, []*chain{part})
+		if len(again) > 0 {
+			return append(again, c.items[i+1:]...)
+		}
+		if c.lineage.Broken() {
+			return nil
+		}
+	}
+	return nil
+}
+
 // settle tells the actors what the fence found.
 func (l *lane) settle(chains []*chain, f *findings) (again []domain.Submission) {
-	taken := map[domain.UserID]int{} // places that passed chains of this batch took
+	taken := map[domain.UserID]int{} // places that this transaction took
 	for ix, c := range chains {
 		if !f.passed[ix] {
 			continue
 		}
-		for _, load := range c.load() {
-			taken[load.agent] += load.peak
+		if !c.recognized {
+			for _, load := range c.load() {
+				taken[load.agent] += load.peak
+			}
 		}
 		for i := range c.items {
 			c.items[i].Done(domain.Verdict{Outcome: domain.Committed})
@@ -234,203 +270,5 @@ func (l *lane) refuse(chains []*chain, v domain.Verdict) {
 		}
 		c.lineage.Break()
 		c.items[0].Done(v)
-	}
-}
-
-// What an attempt can end with beside a value that is refused.
-var (
-	// errNotExecuted is returned when the chains certainly were not stored.
-	errNotExecuted = errors.New("not executed")
-	// errUnknown is returned when we have to stop before the database could
-	// tell whether the chains were stored.
-	errUnknown = errors.New("stopped before the outcome was known")
-)
-
-// maxAborts is how often an aborted batch is tried: some ten seconds, which is
-// longer than any lock of ours can last.
-const maxAborts = 15
-
-// attempt stores chains in one transaction, again and again until the outcome
-// is known: nil, errNotExecuted, or the error of a value that is refused.
-func (l *lane) attempt(ctx context.Context, chains []*chain) (*findings, error) {
-	uncertain, collisions, aborts := false, 0, 0
-	for {
-		if err := l.ensure(ctx, chains, uncertain); err != nil {
-			return nil, err
-		}
-		if err := l.batch.fill(chains); err != nil {
-			return nil, err
-		}
-		found, err := l.transact(ctx, len(chains))
-		if err == nil && uncertain {
-			err = l.recognize(ctx, chains, found)
-		}
-		switch classify(err) {
-		case stored:
-			return found, nil
-		case lost:
-			l.logger.WarnContext(ctx, "the outcome of a batch is unknown; it is repeated", "error", err)
-			l.writer.metrics.unknown.Inc()
-			uncertain = true
-			l.disconnect()
-		case collided:
-			// Somebody else inserted the same message or alias meanwhile: the
-			// fence finds it now. A third time it is the batch's own fault.
-			if collisions++; collisions > 2 {
-				return nil, err
-			}
-		case aborted:
-			l.logger.WarnContext(ctx, "a batch was aborted; it is repeated", "error", err)
-			if aborts++; aborts > maxAborts && !uncertain {
-				return nil, errNotExecuted
-			}
-			if aborts%5 == 0 {
-				l.disconnect() // what a new session cures: lost statements, stale plans
-			}
-			pause(ctx, aborts)
-		case refused:
-			return nil, err
-		}
-	}
-}
-
-// transact runs the filled batch under a deadline that only a dead network or
-// server can reach: the server's own time-outs are shorter.
-func (l *lane) transact(ctx context.Context, n int) (*findings, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-	defer cancel()
-	return l.batch.store(ctx, l.conn, n)
-}
-
-// ensure has a connection. While there is none, what waits in the queue is
-// refused: it certainly was not executed. The batch in hand is, too, unless its
-// outcome is uncertain; then it is held until the database can tell, and so is
-// what builds on it.
-func (l *lane) ensure(ctx context.Context, inHand []*chain, uncertain bool) error {
-	for try := 0; !l.alive(ctx); try++ {
-		if !uncertain {
-			return errNotExecuted
-		}
-		if ctx.Err() != nil {
-			return errUnknown
-		}
-		l.refuseQueue(inHand)
-		pause(ctx, try)
-	}
-	return nil
-}
-
-// refuseQueue drops the queue but for what builds on the chains in hand.
-func (l *lane) refuseQueue(inHand []*chain) {
-	held := make(map[*domain.Lineage]bool, len(inHand))
-	for _, c := range inHand {
-		held[c.lineage] = true
-	}
-	var keep []domain.Submission
-	waiting := l.take(int(^uint(0) >> 1))
-	for _, s := range waiting {
-		switch {
-		case held[s.Lineage]:
-			keep = append(keep, s)
-		case !s.Lineage.Broken():
-			s.Lineage.Break()
-			s.Done(domain.Verdict{Outcome: domain.Unavailable})
-		}
-	}
-	l.forget(waiting, keep)
-	l.putBack(keep)
-}
-
-func (l *lane) connect(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.config.ConnectTimeout)
-	defer cancel()
-	conn, err := pgconn.ConnectConfig(ctx, l.config)
-	if err == nil {
-		if err = l.batch.prepare(ctx, conn); err != nil {
-			l.close(conn)
-		}
-	}
-	if err != nil {
-		if !l.down.Swap(true) {
-			l.logger.ErrorContext(ctx, "the writer has no database", "error", redactConnect(err))
-		}
-		return false
-	}
-	if l.down.Swap(false) {
-		l.logger.InfoContext(ctx, "the writer has its database back")
-	}
-	l.conn = conn
-	l.connected.Store(true)
-	return true
-}
-
-func (l *lane) disconnect() {
-	l.connected.Store(false)
-	if l.conn != nil {
-		l.close(l.conn)
-		l.conn = nil
-	}
-}
-
-// close ends a connection; there is nobody left to tell about an error.
-func (l *lane) close(conn *pgconn.PgConn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := conn.Close(ctx); err != nil {
-		l.logger.Debug("close the writer's connection", "error", err)
-	}
-}
-
-// recognize finds, after a commit of unknown outcome, the chains that the
-// fence refused because they are stored already.
-func (l *lane) recognize(ctx context.Context, chains []*chain, f *findings) error {
-	s := l.batch.recognize
-	s.reset()
-	for ix, c := range chains {
-		if f.passed[ix] || !c.changes() {
-			continue
-		}
-		event, message := c.marks()
-		s.columns[0].int4(ix)
-		s.columns[1].uuid(c.conversation)
-		s.columns[2].uuid(c.head)
-		s.columns[3].uuid(event.ID)
-		s.columns[4].int8(event.Seq)
-		s.columns[5].uuid(message)
-	}
-	if s.empty() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	r := l.conn.ExecStatement(ctx, s.prepared, s.params(), binaryFormat, binaryFormat)
-	for r.NextRow() {
-		f.passed[int(be32(r.Values()[0]))] = true
-	}
-	_, err := r.Close()
-	return err
-}
-
-// marks is what a stored chain can be recognized by beside its head.
-func (c *chain) marks() (event domain.AuditEvent, message domain.MessageID) {
-	for i := range c.items {
-		if audit := c.items[i].Change.Audit; len(audit) > 0 {
-			event = audit[len(audit)-1]
-		}
-		for _, m := range c.items[i].Change.Inserts {
-			message = m.ID
-		}
-	}
-	return event, message
-}
-
-// pause waits before the next try: 20 ms, doubling to 1 s, with jitter.
-func pause(ctx context.Context, try int) {
-	d := min(20*time.Millisecond<<min(try, 10), time.Second)
-	d = d/2 + rand.N(d)
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-		time.Sleep(min(d, 50*time.Millisecond)) // shutting down: don't spin
 	}
 }

@@ -96,6 +96,7 @@ func writerConnConfig(url string) (*pgconn.Config, error) {
 		"tcp_keepalives_idle":                 "5",
 		"tcp_keepalives_interval":             "2",
 		"tcp_keepalives_count":                "3",
+		"default_transaction_isolation":       "read committed", // a repeated batch has to see what the first one did
 		"plan_cache_mode":                     "force_generic_plan",
 		"enable_seqscan":                      "off",
 		"enable_hashjoin":                     "off",
@@ -119,7 +120,7 @@ func redact(err error) error {
 }
 
 // Run works until ctx ends and the queues are empty. It is to be stopped last:
-// what is submitted after that is not executed.
+// what is submitted after that is refused as domain.Unavailable.
 func (w *Writer) Run(ctx context.Context) error {
 	var lanes errgroup.Group
 	for _, l := range w.lanes {
@@ -168,14 +169,22 @@ func (w *Writer) Ready() error {
 
 // cost is about how many bytes a submission keeps in memory.
 func cost(s *domain.Submission) int64 {
-	n := 256
+	n := 256 + len(s.Change.After.Metadata)
 	for i := range s.Change.Inserts {
-		n += 512 + len(s.Change.Inserts[i].Body) + len(s.Change.Inserts[i].Metadata.Platform)
+		n += messageCost(&s.Change.Inserts[i])
 	}
 	for i := range s.Change.Updates {
-		n += 512 + len(s.Change.Updates[i].Body) + len(s.Change.Updates[i].Metadata.Platform)
+		n += messageCost(&s.Change.Updates[i])
 	}
 	return int64(n)
+}
+
+func messageCost(m *domain.Message) int {
+	n := 512 + len(m.Body) + len(m.Metadata.Platform)
+	for i := range m.Metadata.Edits {
+		n += len(m.Metadata.Edits[i].Body)
+	}
+	return n
 }
 
 func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }

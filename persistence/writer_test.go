@@ -1,98 +1,14 @@
 package persistence_test
 
 import (
-	"crypto/rand"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/chatopshub/chatopshub/domain"
-	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/persistencetest"
 )
-
-// openWriter runs a writer for as long as the test does.
-func openWriter(t testing.TB, url string) *persistence.Writer {
-	t.Helper()
-	w, err := persistence.NewWriter(persistence.WriterConfig{URL: url})
-	require.NoError(t, err)
-	running(t, w.Run)
-	return w
-}
-
-// owner decides for one conversation and submits, as its actor would, but
-// leaves it to the test what to do with the verdicts.
-type owner struct {
-	t       testing.TB
-	writer  *persistence.Writer
-	tenant  *tenant
-	state   domain.Conversation
-	known   domain.MessageSet
-	lineage *domain.Lineage
-}
-
-func newOwner(t testing.TB, w *persistence.Writer, n *tenant, number string) *owner {
-	contact := domain.ContactIDFor(n.org, domain.WhatsApp, number)
-	return &owner{
-		t: t, writer: w, tenant: n, lineage: &domain.Lineage{},
-		state: domain.Conversation{ID: domain.ConversationIDFor(n.channel, contact)},
-	}
-}
-
-func (o *owner) origin(number string) domain.Origin {
-	contact := domain.ContactIDFor(o.tenant.org, domain.WhatsApp, number)
-	return domain.Origin{
-		Channel: domain.Channel{ID: o.tenant.channel, Organization: o.tenant.org, Provider: domain.WhatsApp, Name: "channel"},
-		Person: domain.Person{Contact: contact, ProviderID: number, Claims: []domain.AliasClaim{
-			{Alias: domain.Alias{Kind: domain.AliasNumber, Value: number}},
-		}},
-		Customer: domain.Customer{Name: "customer " + number},
-	}
-}
-
-func (o *owner) text(number, id, body string) domain.Receive {
-	return domain.Receive{Origin: o.origin(number), Event: domain.CustomerMessage{
-		ProviderID: id, At: dawn, Type: domain.TypeText, Body: body,
-	}}
-}
-
-// submit decides and hands over; the verdict comes on the channel.
-func (o *owner) submit(cmd domain.Command) <-chan domain.Verdict {
-	o.t.Helper()
-	moment := domain.Moment{Now: time.Now()}
-	_, err := rand.Read(moment.Entropy[:])
-	require.NoError(o.t, err)
-	after, change, err := domain.Decide(o.state, cmd, &o.known, moment)
-	require.NoError(o.t, err)
-	verdict := make(chan domain.Verdict, 1)
-	o.writer.Submit(domain.Submission{
-		Conversation: o.state.ID, Lineage: o.lineage, Base: o.state.Head, Change: change,
-		Done: func(v domain.Verdict) { verdict <- v },
-	})
-	o.state = after
-	o.known.Apply(change)
-	return verdict
-}
-
-func await(t testing.TB, verdict <-chan domain.Verdict) domain.Verdict {
-	t.Helper()
-	select {
-	case v := <-verdict:
-		return v
-	case <-time.After(20 * time.Second):
-		require.Fail(t, "no verdict came")
-		return domain.Verdict{}
-	}
-}
-
-func count(t testing.TB, db *persistencetest.Database, query string, args ...any) int {
-	t.Helper()
-	var n int
-	require.NoError(t, db.SQL.QueryRow(query, args...).Scan(&n))
-	return n
-}
 
 func TestWriterStoresAChain(t *testing.T) {
 	t.Parallel()
