@@ -8,8 +8,6 @@ SHELL := bash
 BINARY := bin/chatopshub
 # A PostgreSQL for the tests of all packages; they find it by TEST_DATABASE_URL.
 TESTDB := go run ./persistence/persistencetest/cmd/testdb --
-# The real Socket.IO client and what it checks.
-export CONFORMANCE_DIR := $(CURDIR)/transport/socket/testdata/conformance
 # How long make fuzz spends on each target.
 FUZZTIME ?= 60s
 # Which benchmarks make bench runs, by regular expression.
