@@ -52,6 +52,11 @@ CREATE TABLE channels (
     last_error        text,
     assignment_policy assignment_policy NOT NULL DEFAULT 'MANUAL',
     send_rate         integer CHECK (send_rate > 0), -- messages per second; null: the platform's
+    -- When the channel's own token last proved that it can read its number or
+    -- page; null: never, so it receives nothing. A proved channel goes on
+    -- receiving while it is INACTIVE, until another one proves the same number
+    -- and works.
+    proved_at         timestamptz,
     created_at        timestamptz NOT NULL DEFAULT now(),
     updated_at        timestamptz NOT NULL DEFAULT now()
 );
@@ -71,8 +76,14 @@ CREATE TABLE change_log (
     kind            text NOT NULL, -- 'user', 'channel', or what a writer of other configuration names
     organization_id uuid,
     subject         uuid,          -- the id of the user, channel, …
+    -- Ids are given out before the commit, so a row may appear below the greatest
+    -- id already seen. The transaction tells: all rows below a snapshot's xmin
+    -- are in it.
+    xact            xid8 NOT NULL DEFAULT pg_current_xact_id(),
     created_at      timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX change_log_xact ON change_log (xact);
+CREATE INDEX change_log_created_at ON change_log (created_at); -- what was changed long ago is pruned
 
 -- +goose StatementBegin
 CREATE FUNCTION change_log_notify() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -105,7 +116,7 @@ CREATE TRIGGER users_changed
     AFTER INSERT OR DELETE OR UPDATE OF organization_id, email, name, avatar_url, role, status, max_conversations
     ON users FOR EACH ROW EXECUTE FUNCTION change_log_record('user');
 CREATE TRIGGER channels_changed
-    AFTER INSERT OR DELETE OR UPDATE OF organization_id, name, config, external_id, webhook_secret, status, assignment_policy, send_rate
+    AFTER INSERT OR DELETE OR UPDATE OF organization_id, name, config, external_id, webhook_secret, status, assignment_policy, send_rate, proved_at
     ON channels FOR EACH ROW EXECUTE FUNCTION change_log_record('channel');
 
 -- +goose Down

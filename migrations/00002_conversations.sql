@@ -87,9 +87,10 @@ CREATE TABLE conversations (
 -- The list: one status (or several, merged), newest activity first; id breaks ties between pages.
 CREATE INDEX conversations_list ON conversations (organization_id, status, last_message_at DESC, id DESC);
 -- What an agent holds: the list of "me", releases, reconciliation. Most rows have nobody.
-CREATE INDEX conversations_agent ON conversations (assigned_agent_id, last_message_at DESC) WHERE assigned_agent_id IS NOT NULL;
+CREATE INDEX conversations_agent ON conversations (assigned_agent_id, status, last_message_at DESC, id DESC)
+    WHERE assigned_agent_id IS NOT NULL;
 -- The list of one channel; the channel's foreign key.
-CREATE INDEX conversations_channel ON conversations (channel_id, last_message_at DESC);
+CREATE INDEX conversations_channel ON conversations (channel_id, status, last_message_at DESC, id DESC);
 
 -- +goose Down
 DROP TABLE conversations, contact_aliases, contacts;
