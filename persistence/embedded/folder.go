@@ -159,7 +159,9 @@ func (f *folder) close() error {
 		f.home = nil
 	}
 	if f.lock != nil {
-		err = errors.Join(err, f.lock.Close())
+		// To close it isn't enough: a child that is being forked at this moment
+		// has it open until it executes.
+		err = errors.Join(err, syscall.Flock(int(f.lock.Fd()), syscall.LOCK_UN), f.lock.Close())
 		f.lock = nil
 	}
 	return err
