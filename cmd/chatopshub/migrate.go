@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
 
@@ -53,8 +55,8 @@ func printStatus(ctx context.Context, env environment, db *sql.DB) error {
 	return nil
 }
 
-// withDatabase runs a command on the configured database, starting the private
-// one where that is it.
+// withDatabase runs a command on the configured database. Where that is the
+// private one, it is started for the command, unless a server is running it.
 func withDatabase(ctx context.Context, env environment, do func(context.Context, Config, string, *slog.Logger) error) (err error) {
 	cfg, warnings, err := loadConfig(env.environ, ".env")
 	if err != nil {
@@ -68,6 +70,13 @@ func withDatabase(ctx context.Context, env environment, do func(context.Context,
 		return do(ctx, cfg, string(cfg.Database.URL), logger)
 	}
 	postgres, err := startPostgres(ctx, cfg, logger)
+	if errors.Is(err, embedded.ErrInUse) {
+		url, err := embedded.RunningURL(postgresFolder(cfg))
+		if err != nil {
+			return err
+		}
+		return do(ctx, cfg, url, logger)
+	}
 	if err != nil {
 		return err
 	}
@@ -79,9 +88,12 @@ func withDatabase(ctx context.Context, env environment, do func(context.Context,
 	return do(ctx, cfg, postgres.URL(), logger)
 }
 
+// postgresFolder is where the private PostgreSQL lives.
+func postgresFolder(cfg Config) string { return filepath.Join(cfg.DataDir, "postgres") }
+
 func startPostgres(ctx context.Context, cfg Config, logger *slog.Logger) (*embedded.Postgres, error) {
 	p, err := embedded.Start(ctx, embedded.Config{
-		DataDir: cfg.DataDir + "/postgres", BinDir: cfg.Database.PostgresBin, Logger: logger.With("part", "postgresql"),
+		DataDir: postgresFolder(cfg), BinDir: cfg.Database.PostgresBin, Logger: logger.With("part", "postgresql"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the private PostgreSQL: %w", err)
