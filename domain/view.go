@@ -1,9 +1,6 @@
 package domain
 
-import (
-	"encoding/json"
-	"time"
-)
+import "encoding/json"
 
 // This file is what reads answer: the shapes that clients see, in the words of
 // the REST contract. Who reads them from the storage and who writes them to
@@ -182,17 +179,6 @@ type LoginUser struct {
 	User
 	OrganizationSlug string
 	PasswordHash     PasswordHash
-}
-
-// LoginSession is a login that has just succeeded. Of the refresh token only
-// its SHA-256 is known here. The session is the first of its family.
-type LoginSession struct {
-	ID          SessionID
-	User        UserID
-	RefreshHash []byte
-	ExpiresAt   time.Time
-	IP          string
-	UserAgent   string // at most 512 bytes, valid UTF-8
 }
 
 // MaxRows is how far page pagination goes, and how far totals are counted.

@@ -8,13 +8,15 @@ import (
 	"github.com/chatopshub/chatopshub/domain"
 )
 
-// configuration is the channels and users of all organizations. Any number of
+// configuration is the channels and users of all organizations, and the sessions
+// that ended before their time. Any number of
 // goroutines read it; only the Registry's own writes, one subject at a time, so
 // a change among 100,000 users costs no copy of the others.
 type configuration struct {
 	users    sync.Map // domain.UserID → domain.User
 	channels sync.Map // domain.ChannelID → *configuredChannel
 	accounts sync.Map // account → []*configuredChannel: who may receive, the first does; never changed in place
+	revoked  sync.Map // domain.SessionID → time.Time: until when it must be known
 }
 
 // account is a number or page at its platform.
@@ -52,6 +54,26 @@ func (c *configuration) user(id domain.UserID) (domain.User, bool) {
 		return domain.User{}, false
 	}
 	return u.(domain.User), true
+}
+
+// someUsers are those of the named users that are known.
+func (c *configuration) someUsers(ids [][16]byte) []domain.User {
+	var users []domain.User
+	for _, id := range ids {
+		if u, ok := c.user(id); ok {
+			users = append(users, u)
+		}
+	}
+	return users
+}
+
+func (c *configuration) allUsers() []domain.User {
+	var users []domain.User
+	c.users.Range(func(_, u any) bool {
+		users = append(users, u.(domain.User))
+		return true
+	})
+	return users
 }
 
 // setChannel puts ch in the place of what was known of it.

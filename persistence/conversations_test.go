@@ -413,7 +413,7 @@ func TestReadsFailAsUnavailableWhileTheDatabaseIsAway(t *testing.T) {
 	require.ErrorIs(t, err, domain.ErrUnavailable)
 	_, err = users.Agents(t.Context(), org)
 	require.ErrorIs(t, err, domain.ErrUnavailable)
-	require.ErrorIs(t, persistence.NewSessions(reads).Start(t.Context(), domain.LoginSession{}), domain.ErrUnavailable)
+	require.ErrorIs(t, persistence.NewSessions(reads, week, discard()).Start(t.Context(), domain.LoginSession{}), domain.ErrUnavailable)
 	letter := []domain.DeadLetter{{Provider: domain.WhatsApp}}
 	require.ErrorIs(t, persistence.NewDeadLetters(reads, 10, discard()).Keep(t.Context(), letter), domain.ErrUnavailable)
 }

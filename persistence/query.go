@@ -31,7 +31,18 @@ type queries struct {
 
 	UsersByEmail string `query:"users-by-email"`
 	Agents       string `query:"agents"`
-	StartSession string `query:"start-session"`
+
+	StartSession        string `query:"start-session"`
+	LockSession         string `query:"lock-session"`
+	SpendRefreshToken   string `query:"spend-refresh-token"`
+	AddRefreshToken     string `query:"add-refresh-token"`
+	ExtendSession       string `query:"extend-session"`
+	UnspentRefreshToken string `query:"unspent-refresh-token"`
+	EndSession          string `query:"end-session"`
+	EndSessions         string `query:"end-sessions"`
+	AuditTokenReuse     string `query:"audit-token-reuse"`
+	PruneSessions       string `query:"prune-sessions"`
+	RevokedSessions     string `query:"revoked-sessions"`
 
 	KeepDeadLetters  string `query:"keep-dead-letters"`
 	PruneDeadLetters string `query:"prune-dead-letters"`

@@ -34,15 +34,18 @@ const (
 	pruneEvery  = time.Hour
 )
 
-// Registry holds the configuration of all organizations in memory and follows
-// its changes, wherever they are made, within a second. While the database is
-// away it answers with what it knew last.
+// Registry holds the configuration of all organizations in memory, and which
+// logins have ended before their time, and follows changes, wherever they are
+// made, within a second. While the database is away it answers with what it knew
+// last.
 type Registry struct {
-	reads  *Reads
-	sealer *Sealer
-	logger *slog.Logger
-	now    func() time.Time
+	reads     *Reads
+	sealer    *Sealer
+	logger    *slog.Logger
+	accessTTL time.Duration
+	now       func() time.Time
 
+	sockets  atomic.Pointer[Sockets] // nil: nobody is told of ends
 	current  atomic.Pointer[configuration]
 	loaded   chan struct{} // closed when there is a first configuration
 	loadOnce sync.Once
@@ -52,11 +55,13 @@ type Registry struct {
 	horizon  string             // all transactions below it are known
 	seen     map[int64]struct{} // the changes from horizon on that are known too
 	prunedAt time.Time
+	forgotAt time.Time
 }
 
-// NewRegistry makes a registry that knows nothing until Run runs.
-func NewRegistry(reads *Reads, sealer *Sealer, logger *slog.Logger, now func() time.Time) *Registry {
-	r := &Registry{reads: reads, sealer: sealer, logger: logger, now: now, loaded: make(chan struct{})}
+// NewRegistry makes a registry that knows nothing until Run runs. An access
+// token lives for accessTTL: as long an ended session has to be known.
+func NewRegistry(reads *Reads, sealer *Sealer, accessTTL time.Duration, logger *slog.Logger, now func() time.Time) *Registry {
+	r := &Registry{reads: reads, sealer: sealer, accessTTL: accessTTL, logger: logger, now: now, loaded: make(chan struct{})}
 	r.current.Store(&configuration{})
 	return r
 }
@@ -195,9 +200,15 @@ func (r *Registry) readAll(ctx context.Context, conn *pgx.Conn) error {
 	if err := r.readChannels(ctx, conn, fresh, nil); err != nil {
 		return err
 	}
-	r.current.Store(fresh)
+	ended, err := r.readRevocations(ctx, conn, fresh, nil)
+	if err != nil {
+		return err
+	}
+	before := r.current.Swap(fresh)
 	r.horizon, r.seen = horizon, nil
 	r.confirmed()
+	r.closeSessions(ended)
+	r.closeAgents(before.allUsers())
 	r.loadOnce.Do(func() { close(r.loaded) })
 	return nil
 }
@@ -218,10 +229,19 @@ func (r *Registry) catchUp(ctx context.Context, conn *pgx.Conn) error {
 		return r.readAll(ctx, conn)
 	}
 	current := r.current.Load()
+	if len(changed.sessions) > 0 {
+		ended, err := r.readRevocations(ctx, conn, current, changed.sessions)
+		if err != nil {
+			return err
+		}
+		r.closeSessions(ended)
+	}
 	if len(changed.users) > 0 {
+		before := current.someUsers(changed.users)
 		if err := r.readUsers(ctx, conn, current, changed.users); err != nil {
 			return err
 		}
+		r.closeAgents(before)
 	}
 	if len(changed.channels) > 0 {
 		if err := r.readChannels(ctx, conn, current, changed.channels); err != nil {
@@ -230,6 +250,7 @@ func (r *Registry) catchUp(ctx context.Context, conn *pgx.Conn) error {
 	}
 	r.horizon, r.seen = changed.horizon, changed.seen
 	r.confirmed()
+	r.forget(current)
 	return r.prune(ctx, conn)
 }
 

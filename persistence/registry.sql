@@ -1,4 +1,4 @@
--- The configuration that nodes hold in memory.
+-- The configuration that nodes hold in memory. Which sessions have ended is in sessions.sql.
 
 -- name: configuration-horizon
 -- Every transaction below it has ended: what it did is in the next snapshot.

@@ -16,6 +16,7 @@ type configurationChanges struct {
 	seen     map[int64]struct{}
 	users    [][16]byte
 	channels [][16]byte
+	sessions [][16]byte // that have ended
 	tooMany  bool
 }
 
@@ -46,6 +47,8 @@ func (r *Registry) readChanges(ctx context.Context, conn *pgx.Conn) (configurati
 			changed.users = append(changed.users, subject)
 		case "channel":
 			changed.channels = append(changed.channels, subject)
+		case "revocation":
+			changed.sessions = append(changed.sessions, subject)
 		}
 		return nil
 	})

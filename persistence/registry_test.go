@@ -21,7 +21,7 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // newRegistry runs a registry and waits until it knows the configuration.
 func newRegistry(t *testing.T, database *persistencetest.Database) *persistence.Registry {
 	t.Helper()
-	registry := persistence.NewRegistry(openReads(t, database), newSealer(t, 1), discard(), time.Now)
+	registry := persistence.NewRegistry(openReads(t, database), newSealer(t, 1), accessTTL, discard(), time.Now)
 	running(t, registry.Run)
 	<-registry.Loaded()
 	return registry
@@ -190,7 +190,7 @@ func TestChannelsReceiveWithTheirOwnSecret(t *testing.T) {
 	}
 	mine, foreign := seal(newSealer(t, 1), "mine"), seal(newSealer(t, 2), "foreign")
 	log := &recorder{}
-	registry := persistence.NewRegistry(openReads(t, database), newSealer(t, 1), slog.New(slog.NewTextHandler(log, nil)), time.Now)
+	registry := persistence.NewRegistry(openReads(t, database), newSealer(t, 1), accessTTL, slog.New(slog.NewTextHandler(log, nil)), time.Now)
 	running(t, registry.Run)
 	<-registry.Loaded()
 
@@ -215,7 +215,7 @@ func TestTheRegistrySurvivesARestartOfTheDatabase(t *testing.T) {
 	n := newTenant(t, database, "one")
 	ada := n.agent("Ada")
 	clock := &testClock{}
-	registry := persistence.NewRegistry(openReads(t, database), newSealer(t, 1), discard(), clock.now)
+	registry := persistence.NewRegistry(openReads(t, database), newSealer(t, 1), accessTTL, discard(), clock.now)
 	require.ErrorIs(t, registry.Ready(), domain.ErrUnavailable)
 	running(t, registry.Run)
 	<-registry.Loaded()
@@ -243,7 +243,7 @@ func TestTheRegistryReadsAllAfterALongPause(t *testing.T) {
 	n := newTenant(t, database, "one")
 	ada := n.agent("Ada")
 	clock := &testClock{}
-	registry := persistence.NewRegistry(openReads(t, database), newSealer(t, 1), discard(), clock.now)
+	registry := persistence.NewRegistry(openReads(t, database), newSealer(t, 1), accessTTL, discard(), clock.now)
 	running(t, registry.Run)
 	<-registry.Loaded()
 	n.exec(`ALTER TABLE users DISABLE TRIGGER users_changed`) // as if pruned: the log says nothing

@@ -58,7 +58,7 @@ func TestSeedInDevelopmentMakesWhatTheSimulatorNeeds(t *testing.T) {
 	require.Equal(t, "admin@example.com ADMIN ACTIVE hash of password, "+
 		"agent1@chatopshub.local AGENT ACTIVE hash of agent123, agent2@chatopshub.local AGENT ACTIVE hash of agent123", users)
 
-	registry := persistence.NewRegistry(reads, sealer, discard(), time.Now)
+	registry := persistence.NewRegistry(reads, sealer, accessTTL, discard(), time.Now)
 	running(t, registry.Run)
 	<-registry.Loaded()
 	for provider, external := range map[domain.Provider]string{domain.WhatsApp: "100000000000001", domain.Messenger: "200000000000001"} {

@@ -1,7 +1,6 @@
 package persistence_test
 
 import (
-	"crypto/sha256"
 	"testing"
 	"time"
 
@@ -69,28 +68,4 @@ func TestAgentsAreTheActiveUsersByName(t *testing.T) {
 		{ID: ada, Name: "Ada", AvatarURL: &avatar, AssignedCount: 2, MaxConversations: &limit, LastSeenAt: domain.Timestamp(dawn.Add(time.Hour))},
 		{ID: grace, Name: "Grace"},
 	}, agents)
-}
-
-func TestStartStoresALogin(t *testing.T) {
-	t.Parallel()
-	database := persistencetest.New(t)
-	ada := newTenant(t, database, "one").agent("Ada")
-	sessions := persistence.NewSessions(openReads(t, database))
-	hash := sha256.Sum256([]byte("refresh token"))
-	session := domain.LoginSession{
-		ID: newID[domain.SessionID](), User: ada, RefreshHash: hash[:], ExpiresAt: dawn, IP: "192.0.2.1",
-	}
-	require.NoError(t, sessions.Start(t.Context(), session))
-	var stored domain.LoginSession
-	var family domain.SessionID
-	var agent *string
-	require.NoError(t, database.SQL.QueryRow(`SELECT id, family, user_id, refresh_hash, expires_at, ip, user_agent FROM sessions`).
-		Scan(&stored.ID, &family, &stored.User, &stored.RefreshHash, &stored.ExpiresAt, &stored.IP, &agent))
-	stored.ExpiresAt = stored.ExpiresAt.UTC()
-	require.Equal(t, session, stored)
-	require.Equal(t, session.ID, family, "the first of its family")
-	require.Nil(t, agent)
-
-	session.ID = newID[domain.SessionID]()
-	require.Error(t, sessions.Start(t.Context(), session), "a refresh token is one session's")
 }
