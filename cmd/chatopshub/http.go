@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/chatopshub/chatopshub/persistence"
+	"github.com/chatopshub/chatopshub/persistence/valkey"
 	"github.com/chatopshub/chatopshub/transport/auth"
 	"github.com/chatopshub/chatopshub/transport/rest"
 	"github.com/chatopshub/chatopshub/transport/webhook"
@@ -61,17 +62,18 @@ func webhookSecrets(c WebhookConfig) webhook.Secrets {
 }
 
 func (p *program) restConfig(beside map[string]http.Handler) rest.Config {
-	issuer := p.issuer()
 	return rest.Config{
 		Inbox: p.actors.inbox, Conversations: p.store.conversations, Users: persistence.NewUsers(p.store.reads), Directory: p.store.registry,
-		Presences: p.actors.agents, Sessions: persistence.NewSessions(p.store.reads), Tokens: issuer, Passwords: auth.NewHasher(hashers()),
+		Presences: p.actors.agents, Sessions: p.store.sessions, Tokens: p.issuer(), Passwords: auth.NewHasher(hashers()),
+		Throttle: valkey.NewThrottle(p.valkey.client, p.logger.With("part", "throttle"), time.Now),
+		Chain:    auth.RefreshChain{Key: auth.DeriveKey([]byte(p.cfg.Auth.Secret), auth.RefreshTokenLabel)},
 		Checks: []rest.Check{
 			{Name: "postgresql", Ping: p.checkDatabase},
 			{Name: "valkey", Ping: p.valkey.ping},
 		},
 		Beside: beside, Origins: p.cfg.HTTP.Origins, TrustedProxies: p.cfg.HTTP.TrustedProxies,
-		AccessTTL: p.cfg.Auth.AccessTokenTTL, RefreshTTL: p.cfg.Auth.RefreshTokenTTL,
-		Version: buildVersion(), Log: p.logger.With("part", "http"), Now: time.Now,
+		AccessTTL: p.cfg.Auth.AccessTokenTTL,
+		Version:   buildVersion(), Log: p.logger.With("part", "http"), Now: time.Now,
 	}
 }
 

@@ -63,6 +63,7 @@ type storage struct {
 
 	conversations *persistence.Conversations
 	deadLetters   *persistence.DeadLetters
+	sessions      *persistence.Sessions
 }
 
 // actorSystem is everything that has a mailbox.
@@ -204,11 +205,12 @@ func (p *program) openStorage(ctx context.Context) error {
 	}
 	p.store = &storage{
 		reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
-		registry:      persistence.NewRegistry(reads, sealer, p.logger.With("part", "registry"), time.Now),
+		registry:      persistence.NewRegistry(reads, sealer, p.cfg.Auth.AccessTokenTTL, p.logger.With("part", "registry"), time.Now),
 		conversations: persistence.NewConversations(reads),
+		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
-	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run)
+	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.sessions.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
 	p.keep("writer", writer.Run)
 	select {
@@ -269,6 +271,7 @@ func (p *program) openSockets(context.Context) error {
 	}
 	fanout.to = sockets
 	p.sockets = sockets
+	p.store.registry.Tell(sockets)
 	return nil
 }
 
@@ -299,8 +302,10 @@ func entropy() (e [16]byte) {
 }
 
 func (p *program) issuer() *auth.Issuer {
+	registry := p.store.registry
 	return &auth.Issuer{
 		Key: auth.DeriveKey([]byte(p.cfg.Auth.Secret), auth.AccessTokenLabel), TTL: p.cfg.Auth.AccessTokenTTL, Now: time.Now,
+		Revoked: func(who auth.Principal) bool { return registry.Over(who.Organization, who.User, who.Session) },
 	}
 }
 

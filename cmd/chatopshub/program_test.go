@@ -113,6 +113,8 @@ func (c *socketClient) OnMessage(conn *gws.Conn, message *gws.Message) {
 	switch {
 	case packet == "2":
 		_ = conn.WriteString("3") // a broken connection shows in OnClose
+	case packet == `42["session.revoked",{}]`: // it is in no feed, so it has no offset
+		c.events = append(c.events, socketEvent{name: "session.revoked"})
 	case strings.HasPrefix(packet, "42"):
 		var parts []json.RawMessage
 		var e socketEvent

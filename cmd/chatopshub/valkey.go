@@ -16,6 +16,7 @@ func newValkeyLink(url string) (*valkeyLink, error) {
 	if err != nil {
 		return nil, errors.New("VALKEY_URL is malformed: takes redis:// or rediss://user:password@host:port/number") // the cause quotes the password
 	}
+	options.ContextTimeoutEnabled = true // who waits decides for how long
 	return &valkeyLink{redis.NewClient(options)}, nil
 }
 

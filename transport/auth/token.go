@@ -34,9 +34,8 @@ type Issuer struct {
 	// Now is the clock.
 	Now func() time.Time
 	// Revoked, where set, has the last word on a token that is good otherwise.
-	// It is called for every request, so it must answer from memory. issuedAt
-	// is the second in which the token was made, rounded down.
-	Revoked func(p Principal, issuedAt time.Time) bool
+	// It is called for every request, so it must answer from memory.
+	Revoked func(p Principal) bool
 }
 
 // claims are the contents of an access token; sub is the user.
@@ -101,7 +100,7 @@ func (i *Issuer) Authenticate(_ context.Context, token string) (Principal, error
 	if err != nil {
 		return Principal{}, err
 	}
-	if i.Revoked != nil && i.Revoked(p, c.IssuedAt.Time) {
+	if i.Revoked != nil && i.Revoked(p) {
 		return Principal{}, ErrTokenRevoked
 	}
 	return p, nil

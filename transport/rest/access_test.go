@@ -33,6 +33,9 @@ func (f *fixture) bodyFor(path string) string {
 	if strings.HasSuffix(path, "/reassign") {
 		return `{"agentId":"` + f.agent.ID.String() + `"}`
 	}
+	if path == "/api/auth/logout" {
+		return `{"refreshToken":"any"}`
+	}
 	return ""
 }
 
@@ -116,7 +119,7 @@ func TestTwoTokensAreNone(t *testing.T) {
 func TestARevokedTokenIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(f *fixture) {
-		f.issuer.Revoked = func(p auth.Principal, _ time.Time) bool { return p.User == f.agent.ID }
+		f.issuer.Revoked = func(p auth.Principal) bool { return p.User == f.agent.ID }
 	})
 	a := f.as(f.agent, http.MethodGet, "/api/auth/me", "")
 	f.problem(a, 401, "token_revoked")

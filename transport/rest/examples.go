@@ -89,7 +89,9 @@ func exampleMe() meBody {
 func exampleLogin() loginAnswer {
 	me := exampleMe()
 	return loginAnswer{
-		AccessToken: "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2lnbmF0dXJl", RefreshToken: "bm90LWEtcmVhbC10b2tlbg", ExpiresIn: 900,
+		SessionTokens: SessionTokens{
+			AccessToken: "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2lnbmF0dXJl", RefreshToken: "bm90LWEtcmVhbC10b2tlbg", ExpiresIn: 900,
+		},
 		User: loginUser{ID: me.ID, Name: me.Name, Email: me.Email, Role: me.Role, Organization: me.Organization},
 	}
 }
@@ -115,6 +117,8 @@ func exampleProblem(status int) *Problem {
 		})
 	case 422:
 		return invalid("query", "limit", "expected number <= 100")
+	case 429:
+		return throttled(throttleWindow)
 	case 503:
 		return problemOf(domain.ErrUnavailable)
 	case 504:

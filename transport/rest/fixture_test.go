@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -46,14 +47,17 @@ type fixture struct {
 	directory     fakeDirectory
 	presences     fakePresences
 	sessions      *fakeSessions
+	throttle      *fakeThrottle
 }
+
+var testChain = auth.RefreshChain{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.RefreshTokenLabel)}
 
 // newFixture starts the API; change, where given, has the last word on its
 // configuration.
 func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f := &fixture{
 		t: t, log: &syncBuffer{}, directory: fakeDirectory{}, presences: fakePresences{},
-		inbox: &fakeInbox{}, conversations: &fakeConversations{}, users: &fakeUsers{}, sessions: &fakeSessions{},
+		inbox: &fakeInbox{}, conversations: &fakeConversations{}, users: &fakeUsers{}, sessions: &fakeSessions{}, throttle: &fakeThrottle{},
 	}
 	f.org, f.conversation = newID(f.org), newID(f.conversation)
 	f.agent = f.addUser(f.org, "Ada", domain.RoleAgent)
@@ -64,8 +68,8 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f.issuer = &auth.Issuer{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.AccessTokenLabel), TTL: 15 * time.Minute, Now: time.Now}
 	f.config = Config{
 		Inbox: f.inbox, Conversations: f.conversations, Users: f.users, Directory: f.directory, Presences: f.presences,
-		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2),
-		Origins: []string{"https://inbox.example.com"}, AccessTTL: 15 * time.Minute, RefreshTTL: 168 * time.Hour,
+		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2), Throttle: f.throttle, Chain: testChain,
+		Origins: []string{"https://inbox.example.com"}, AccessTTL: 15 * time.Minute,
 		Version: "test", Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now,
 	}
 	for _, c := range change {
@@ -289,7 +293,65 @@ func (p fakePresences) Snapshot(domain.OrganizationID) map[domain.UserID]domain.
 type fakeSessions struct {
 	mu      sync.Mutex
 	started []domain.LoginSession
+	used    []domain.RefreshUse
+	ended   []endedSession
+	renewal domain.Renewal
 	err     error
+}
+
+type endedSession struct {
+	user        domain.UserID
+	session     domain.SessionID
+	refreshHash []byte
+}
+
+func (s *fakeSessions) Refresh(_ context.Context, use domain.RefreshUse) (domain.Renewal, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used = append(s.used, use)
+	if s.err == nil && s.renewal.User.IsZero() {
+		return domain.Renewal{}, domain.ErrSessionOver
+	}
+	return s.renewal, s.err
+}
+
+func (s *fakeSessions) End(_ context.Context, user domain.UserID, session domain.SessionID, refreshHash []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = append(s.ended, endedSession{user, session, refreshHash})
+	return s.err
+}
+
+// fakeThrottle counts exactly, and forgets nothing.
+type fakeThrottle struct {
+	mu    sync.Mutex
+	taken map[string]int
+}
+
+func (f *fakeThrottle) Take(_ context.Context, key string, limit int, window time.Duration) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.taken[key] >= limit {
+		return window - 1500*time.Millisecond
+	}
+	if f.taken == nil {
+		f.taken = map[string]int{}
+	}
+	f.taken[key]++
+	return 0
+}
+
+func (f *fakeThrottle) GiveBack(_ context.Context, key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.taken[key]--
+}
+
+// counted is what is counted under each key.
+func (f *fakeThrottle) counted() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.taken)
 }
 
 func (s *fakeSessions) Start(_ context.Context, session domain.LoginSession) error {

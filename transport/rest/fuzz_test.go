@@ -73,6 +73,8 @@ func FuzzRequest(f *testing.F) {
 		{"POST", "/api/conversations/" + id + "/accept", "", "{}"},
 		{"POST", "/api/conversations/" + id + "/reassign", "", `{"agentId":"` + fx.agent.ID.String() + `"}`},
 		{"POST", "/api/auth/login", "", `{"email":"a@b","password":"x","organizationSlug":"y"}`},
+		{"POST", "/api/auth/refresh", "", `{"refreshToken":"x"}`},
+		{"POST", "/api/auth/logout", "", `{"refreshToken":"x"}`},
 		{"PUT", "/api/agents", "a=%zz;b", "\x00"},
 	} {
 		f.Add(seed.method, seed.path, seed.query, []byte(seed.body))

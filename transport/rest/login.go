@@ -2,15 +2,10 @@ package rest
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/transport/auth"
@@ -20,9 +15,6 @@ import (
 // have accounts in several organizations, each with a hash to check: the floor
 // hides how many.
 const loginFloor = 300 * time.Millisecond
-
-// maxUserAgent bounds what is stored of the header, in bytes.
-const maxUserAgent = 512
 
 type loginInput struct {
 	UserAgent string `header:"User-Agent" hidden:"true"`
@@ -38,10 +30,8 @@ type loginBody struct {
 type loginOutput struct{ Body loginAnswer }
 
 type loginAnswer struct {
-	AccessToken  string    `json:"accessToken"`
-	RefreshToken string    `json:"refreshToken"`
-	ExpiresIn    int       `json:"expiresIn" doc:"How long the access token is good, in seconds"`
-	User         loginUser `json:"user"`
+	SessionTokens
+	User loginUser `json:"user"`
 }
 
 type loginUser struct {
@@ -54,24 +44,38 @@ type loginUser struct {
 
 func (s *server) login(ctx context.Context, in *loginInput) (*loginOutput, error) {
 	began := s.Now()
+	attempt, err := s.attemptLogin(ctx, in.Body.Email)
+	if err != nil {
+		return nil, err
+	}
 	fits, err := s.accounts(ctx, in.Body)
+	if err == nil && len(fits) == 0 {
+		s.waitUntil(ctx, began.Add(loginFloor))
+		return nil, wrongCredentials()
+	}
+	attempt.uncount(ctx)
 	switch {
 	case err != nil:
 		return nil, err
-	case len(fits) == 0:
-		s.waitUntil(ctx, began.Add(loginFloor))
-		return nil, problem(http.StatusUnauthorized, "invalid_credentials", "E-mail or password is wrong.").
-			with("WWW-Authenticate", `Bearer realm="chatopshub"`)
 	case len(fits) > 1:
 		return nil, problem(http.StatusConflict, "organization_required", "The e-mail exists in several organizations: name one by organizationSlug.")
 	case fits[0].Status != domain.UserActive:
 		return nil, problem(http.StatusForbidden, "user_not_active", "The user may not log in at present.")
 	}
-	answer, err := s.startSession(ctx, fits[0].User, in.UserAgent)
+	user := fits[0]
+	session, err := s.startSession(ctx, user, in.UserAgent)
 	if err != nil {
 		return nil, err
 	}
-	return &loginOutput{Body: answer}, nil
+	return &loginOutput{Body: loginAnswer{
+		SessionTokens: session,
+		User:          loginUser{ID: user.ID, Name: user.Name, Email: user.Email, Role: user.Role, Organization: user.Organization},
+	}}, nil
+}
+
+func wrongCredentials() *Problem {
+	return problem(http.StatusUnauthorized, "invalid_credentials", "E-mail or password is wrong.").
+		with("WWW-Authenticate", `Bearer realm="chatopshub"`)
 }
 
 // accounts are the users of the e-mail, all of them, if the password fits one;
@@ -102,39 +106,6 @@ func (s *server) accounts(ctx context.Context, in loginBody) ([]domain.LoginUser
 		}
 	}
 	return nil, nil
-}
-
-// startSession makes a login durable before its tokens go out.
-func (s *server) startSession(ctx context.Context, user domain.User, userAgent string) (loginAnswer, error) {
-	secret := make([]byte, 32)
-	rand.Read(secret) // crypto/rand never fails: it ends the process instead
-	refresh := base64.RawURLEncoding.EncodeToString(secret)
-	hash := sha256.Sum256([]byte(refresh))
-	session := domain.LoginSession{
-		ID: domain.SessionID(uuid.New()), User: user.ID, RefreshHash: hash[:], ExpiresAt: s.Now().Add(s.RefreshTTL),
-		IP:        requestOf(ctx).client.String(),
-		UserAgent: clean(userAgent, maxUserAgent),
-	}
-	access, err := s.Tokens.Issue(auth.Principal{
-		User: user.ID, Organization: user.Organization, Session: session.ID, Role: user.Role,
-	})
-	if err != nil {
-		return loginAnswer{}, fmt.Errorf("start a session: %w", err)
-	}
-	if err := s.Sessions.Start(ctx, session); err != nil {
-		return loginAnswer{}, fmt.Errorf("start a session: %w", uncertain(err))
-	}
-	return loginAnswer{
-		AccessToken: access, RefreshToken: refresh, ExpiresIn: int(s.AccessTTL.Seconds()),
-		User: loginUser{ID: user.ID, Name: user.Name, Email: user.Email, Role: user.Role, Organization: user.Organization},
-	}, nil
-}
-
-// clean is what PostgreSQL takes of text: valid UTF-8 without NUL, of at most
-// limit bytes.
-func clean(text string, limit int) string {
-	text = strings.ReplaceAll(text[:min(len(text), limit)], "\x00", "")
-	return strings.ToValidUTF8(text, "")
 }
 
 func (s *server) waitUntil(ctx context.Context, moment time.Time) {

@@ -71,12 +71,12 @@ func TestDocumentAndRouterHaveTheSameOperations(t *testing.T) {
 	}
 	slices.Sort(documented)
 	require.Equal(t, routesOf(s.router), documented)
-	require.Len(t, documented, 17)
+	require.Len(t, documented, 19)
 }
 
 func TestDocumentSaysWhoMayCall(t *testing.T) {
 	t.Parallel()
-	public := []string{"POST /api/auth/login", "GET /healthz", "GET /readyz", "GET /api/docs/openapi.json", "GET /api/docs/openapi.yaml"}
+	public := []string{"POST /api/auth/login", "POST /api/auth/refresh", "GET /healthz", "GET /readyz", "GET /api/docs/openapi.json", "GET /api/docs/openapi.yaml"}
 	for key, op := range described(t, testServer(t)) {
 		if slices.Contains(public, key) {
 			require.Empty(t, op.Security, key)
@@ -162,7 +162,7 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 	_, err := New(Config{MaxInFlight: -1})
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"AccessTTL", "RefreshTTL", "Log", "Now", "MaxInFlight",
+		"Throttle", "Chain", "AccessTTL", "Log", "Now", "MaxInFlight",
 	} {
 		require.ErrorContains(t, err, name)
 	}

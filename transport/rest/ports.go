@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"time"
 
 	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/transport/auth"
@@ -42,10 +43,28 @@ type Users interface {
 	Agents(ctx context.Context, org domain.OrganizationID) ([]domain.AgentView, error)
 }
 
-// Sessions keeps logins; persistence is it.
+// Sessions keeps logins; persistence is it. A storage that is away is
+// domain.ErrUnavailable. All calls return when what they did is durable.
 type Sessions interface {
-	// Start stores the login and returns when that is durable.
+	// Start stores the login; domain.ErrSessionOver when the user has changed
+	// since the password was checked.
 	Start(ctx context.Context, s domain.LoginSession) error
+	// Refresh exchanges a refresh token for its successor; repeated, it gives
+	// the same. domain.ErrSessionOver when the token is good for nothing, of
+	// which domain.ErrTokenReused is the one that has ended its session.
+	Refresh(ctx context.Context, use domain.RefreshUse) (domain.Renewal, error)
+	// End ends a session of the user, and that of the refresh token where it is
+	// the same user's.
+	End(ctx context.Context, user domain.UserID, session domain.SessionID, refreshHash []byte) error
+}
+
+// Throttle bounds how often something is tried; persistence/valkey is it.
+type Throttle interface {
+	// Take counts an attempt and returns zero, or how long to wait when there
+	// were limit of them in this window already.
+	Take(ctx context.Context, key string, limit int, window time.Duration) time.Duration
+	// GiveBack uncounts an attempt.
+	GiveBack(ctx context.Context, key string)
 }
 
 // Directory knows the users of all organizations from memory: the

@@ -116,6 +116,8 @@ func problemOf(err error) *Problem {
 		return busy("overloaded", "Too much is going on. The call was not executed; try again.", 1)
 	case errors.Is(err, domain.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return busy("unavailable", "The storage doesn't answer. The call was not executed; try again.", 2)
+	case errors.Is(err, domain.ErrSessionOver):
+		return unauthorized("refresh_token_invalid", "The refresh token is good for nothing, or not any more. Log in again.", "invalid")
 	case errors.Is(err, auth.ErrTokenExpired):
 		return unauthorized("token_expired", "The access token has expired.", "expired")
 	case errors.Is(err, auth.ErrTokenRevoked):

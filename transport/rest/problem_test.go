@@ -106,7 +106,7 @@ func TestReadsWithoutStorage(t *testing.T) {
 func TestUnknownPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	for _, path := range []string{"/", "/api", "/api/nothing", "/api/conversations/", "/api//conversations", "/API/conversations", "/api/auth/refresh", "/api/../healthz"} {
+	for _, path := range []string{"/", "/api", "/api/nothing", "/api/conversations/", "/api//conversations", "/API/conversations", "/api/auth/register", "/api/../healthz"} {
 		f.problem(f.as(f.agent, http.MethodGet, path, ""), 404, "not_found")
 	}
 	a := f.as(f.agent, http.MethodDelete, "/api/conversations", "")
@@ -164,6 +164,10 @@ func TestValidation(t *testing.T) {
 		{"POST", "/api/auth/login", `{"email":"a\u0000@b","password":"x"}`, 422, "body.email"},
 		{"POST", "/api/auth/login", `{"email":"a@b","password":""}`, 422, "body.password"},
 		{"POST", "/api/auth/login", `{"email":"a@b","password":"x","otp":1}`, 422, "body.otp"},
+		{"POST", "/api/auth/refresh", `{}`, 422, "body.refreshToken"},
+		{"POST", "/api/auth/refresh", `{"refreshToken":""}`, 422, "body.refreshToken"},
+		{"POST", "/api/auth/refresh", `{"refreshToken":"` + strings.Repeat("x", 129) + `"}`, 422, "body.refreshToken"},
+		{"POST", "/api/auth/logout", `{"refreshToken":7}`, 422, "body.refreshToken"},
 		{"POST", "/api/auth/login", `{"email":"a@b","password":"hunter2!"} trailing`, 400, ""},
 	}
 	for _, test := range tests {

@@ -14,6 +14,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humahttprouter"
 	"github.com/julienschmidt/httprouter"
+
+	"github.com/chatopshub/chatopshub/transport/auth"
 )
 
 // Config is what the API is made of. Every field without a default must be set.
@@ -26,6 +28,9 @@ type Config struct {
 	Sessions      Sessions
 	Tokens        Tokens
 	Passwords     Passwords
+	Throttle      Throttle
+	// Chain makes the refresh tokens.
+	Chain auth.RefreshChain
 
 	// Checks are what /readyz asks; none: always ready.
 	Checks []Check
@@ -43,8 +48,6 @@ type Config struct {
 
 	// AccessTTL is how long the access tokens are good that Tokens makes.
 	AccessTTL time.Duration
-	// RefreshTTL is how long a login lasts that isn't used.
-	RefreshTTL time.Duration
 	// Timeout ends a call of the API. Default 10 s: a client that has waited
 	// longer has given up.
 	Timeout time.Duration
@@ -64,7 +67,7 @@ func (c *Config) validate() error {
 	var errs []error
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"AccessTTL", "RefreshTTL", "Log", "Now",
+		"Throttle", "Chain", "AccessTTL", "Log", "Now",
 	} {
 		if v.FieldByName(name).IsZero() {
 			errs = append(errs, fmt.Errorf("%s is not set", name))

@@ -33,15 +33,7 @@ type operation struct {
 func (s *server) routes() {
 	agents := only(domain.RoleAgent, domain.RoleAdmin)
 
-	register(s, operation{
-		access: anyone(), method: http.MethodPost, path: "/api/auth/login", id: "login", tag: "Authentication",
-		summary: "Log in", about: "An e-mail that exists in several organizations needs organizationSlug.",
-		refuses: []int{401, 403, 409, 503, 504}, example: exampleLogin(),
-	}, s.login)
-	register(s, operation{
-		access: agents, method: http.MethodGet, path: "/api/auth/me", id: "me", tag: "Authentication",
-		summary: "Who the token is", example: exampleMe(),
-	}, s.me)
+	s.sessionRoutes(agents)
 
 	register(s, operation{
 		access: agents, method: http.MethodGet, path: "/api/conversations", id: "listConversations", tag: "Conversations",
