@@ -17,8 +17,9 @@
 // up to 500 questions and a lonely question waits for nobody.
 //
 // [Registry] holds the configuration (channels and users) in memory, because
-// every webhook and request asks for it. It follows a log of changes that
-// triggers write, by LISTEN and, as the safety net, once a second.
+// every webhook and request asks for it, and which sessions have ended. It
+// follows a log of changes that triggers write, by LISTEN and, as the safety
+// net, once a second.
 //
 // Statements live in .sql files beside the code that uses them, by name.
 // Every query of a caller is scoped by the caller's organization; the Loader

@@ -27,7 +27,8 @@
 // outlives its request. At most Config.MaxInFlight calls of the API are at
 // work at a time, each with up to 1 MiB of body and for up to Config.Timeout;
 // what comes beyond is answered 503. Handlers that are mounted beside the API
-// pass the same edge and bring their own limits.
+// pass the same edge and bring their own limits. Wrong passwords are counted by
+// account and by address ([Throttle]), and only so many are hashed at a time.
 //
 // It imports domain, transport/auth, huma and httprouter.
 package rest

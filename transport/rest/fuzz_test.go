@@ -53,11 +53,17 @@ type strangers struct{}
 
 func (strangers) Verify(context.Context, string, string) (bool, error) { return false, nil }
 
+// patient is a throttle that nobody tires.
+type patient struct{}
+
+func (patient) Take(context.Context, string, int, time.Duration) time.Duration { return 0 }
+func (patient) GiveBack(context.Context, string)                               {}
+
 // FuzzRequest: whatever comes, no 5xx, no panic, and an answer of one of our
 // two kinds.
 func FuzzRequest(f *testing.F) {
 	fx := newFixture(f, func(fx *fixture) {
-		fx.config.Log, fx.config.Passwords = slog.New(slog.DiscardHandler), strangers{}
+		fx.config.Log, fx.config.Passwords, fx.config.Throttle = slog.New(slog.DiscardHandler), strangers{}, patient{}
 		var clock atomic.Int64 // jumps: a refused login has nothing to wait for
 		fx.config.Now = func() time.Time { return time.Unix(clock.Add(1), 0) }
 	})
