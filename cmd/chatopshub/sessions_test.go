@@ -151,24 +151,24 @@ func TestAStolenTokenEndsTheSessionEverywhere(t *testing.T) {
 func TestWhoIsChangedHasToLogInAgain(t *testing.T) {
 	t.Parallel()
 	nodes, db, client := sessionNodes(t)
-	change := func(set string) {
-		_, err := db.SQL.Exec(`UPDATE users SET `+set+` WHERE email = $1`, ada)
+	change := func(statement string) {
+		_, err := db.SQL.Exec(statement, ada)
 		require.NoError(t, err)
 	}
 	promoted := tokensOf(t, login(client, nodes[0], ada, persistence.SeedAgentPassword))
 	here, there := dialSocket(t, nodes[0], promoted.access), dialSocket(t, nodes[1], promoted.access)
-	change(`role = 'ADMIN'`)
+	change(`UPDATE users SET role = 'ADMIN' WHERE email = $1`)
 	requireRefused(t, client, nodes, promoted.access, here, there)
 	require.Equal(t, http.StatusUnauthorized, refresh(client, nodes[0], promoted.refresh).status)
 
 	suspended := tokensOf(t, login(client, nodes[1], ada, persistence.SeedAgentPassword))
 	here, there = dialSocket(t, nodes[0], suspended.access), dialSocket(t, nodes[1], suspended.access)
-	change(`status = 'SUSPENDED'`)
+	change(`UPDATE users SET status = 'SUSPENDED' WHERE email = $1`)
 	requireRefused(t, client, nodes, suspended.access, here, there)
 	require.Equal(t, http.StatusUnauthorized, refresh(client, nodes[0], suspended.refresh).status)
 	require.Equal(t, http.StatusForbidden, login(client, nodes[0], ada, persistence.SeedAgentPassword).status)
 
-	change(`status = 'ACTIVE'`)
+	change(`UPDATE users SET status = 'ACTIVE' WHERE email = $1`)
 	require.Eventually(t, func() bool {
 		back := login(client, nodes[0], ada, persistence.SeedAgentPassword)
 		return back.status == http.StatusOK && me(client, nodes[1], tokensOf(t, back).access).status == http.StatusOK

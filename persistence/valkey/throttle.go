@@ -68,14 +68,15 @@ func (t *Throttle) Take(ctx context.Context, key string, limit int, window time.
 // What can't be given back passes with the window.
 func (t *Throttle) GiveBack(ctx context.Context, key string) {
 	n := nameOf(key)
-	t.local.giveBack(n)
-	if !t.shareable() {
-		return
-	}
-	// The caller may be gone by now.
-	if err := t.shared.giveBack(context.WithoutCancel(ctx), n); err != nil {
+	if t.shareable() {
+		ctx := context.WithoutCancel(ctx) // the caller may be gone by now
+		err := t.shared.giveBack(ctx, n)
+		if err == nil {
+			return
+		}
 		t.away(ctx, err)
 	}
+	t.local.giveBack(n)
 }
 
 // shareable reports whether Valkey is worth asking.
