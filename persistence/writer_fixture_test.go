@@ -140,6 +140,16 @@ func await(t testing.TB, verdict <-chan domain.Verdict) domain.Verdict {
 	}
 }
 
+// come waits for a signal.
+func come(t testing.TB, signal <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-signal:
+	case <-time.After(patience):
+		require.Fail(t, "what was to come didn't")
+	}
+}
+
 // until returns once it is so.
 func until(t testing.TB, so func() bool, what string) {
 	t.Helper()
