@@ -208,7 +208,7 @@ func (p *program) openStorage(ctx context.Context) error {
 		conversations: persistence.NewConversations(reads),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
-	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run)
+	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
 	p.keep("writer", writer.Run)
 	select {
