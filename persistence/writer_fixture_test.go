@@ -102,6 +102,7 @@ func (o *owner) submit(cmd domain.Command, distort ...func(*domain.Change)) <-ch
 	require.NoError(o.t, err)
 	for _, d := range distort {
 		d(&change)
+		after = change.After
 	}
 	verdict := make(chan domain.Verdict, 1)
 	o.hand(after, change, func(v domain.Verdict) { verdict <- v })

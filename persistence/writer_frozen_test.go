@@ -189,7 +189,9 @@ func (c *child) signal(s syscall.Signal) {
 // progress waits until the child has stored something more.
 func (c *child) progress() {
 	c.t.Helper()
-	stored := func() int { return count(c.t, c.db, `SELECT count(*) FROM messages WHERE provider_message_id LIKE 'child %'`) }
+	stored := func() int {
+		return count(c.t, c.db, `SELECT count(*) FROM messages WHERE provider_message_id LIKE 'child %'`)
+	}
 	before := stored()
 	until(c.t, func() bool { return stored() > before }, "the child writes")
 }
