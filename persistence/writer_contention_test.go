@@ -78,9 +78,10 @@ func TestWriterOutlivesADeadlock(t *testing.T) {
 	t.Parallel()
 	db := persistencetest.New(t)
 	n := newTenant(t, db, "deadlock")
-	w := openWriter(t, db.URL, oneLane)
-	low, high := n.agent("ada"), n.agent("grace")
-	n.exec(`ALTER ROLE CURRENT_USER IN DATABASE ` + currentDatabase(t, db) + ` SET deadlock_timeout = '100ms'`)
+	low, high := n.agent("ada"), n.agent("grace") // in the order of their ids
+	n.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = ''100ms''', current_database()); END $$`)
+	var log lockedBuffer
+	w := openWriter(t, db.URL, oneLane, logTo(&log))
 	var owners []*owner
 	for i := range 2 {
 		o := newOwner(t, w, n, fmt.Sprint(i))
@@ -92,29 +93,23 @@ func TestWriterOutlivesADeadlock(t *testing.T) {
 	_, err = foreign.Exec(`SELECT FROM users WHERE id = $1 FOR UPDATE`, high)
 	require.NoError(t, err)
 
-	letGo := lock(t, db, `SELECT FROM conversations WHERE id = $1 FOR UPDATE`, owners[0].state.ID)
+	letGo := plug(t, w, n)
 	verdicts := []<-chan domain.Verdict{
 		owners[0].submit(domain.Accept{By: n.caller(low)}), owners[1].submit(domain.Accept{By: n.caller(high)}),
 	}
 	letGo()
 	until(t, func() bool {
 		return count(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-			AND application_name = 'chatopshub writer' AND wait_event_type = 'Lock'`) > 0
+			AND application_name = 'chatopshub writer' AND wait_event = 'transactionid'`) > 0
 	}, "the batch waits for the foreign session")
-	_, blocked := foreign.Exec(`SELECT FROM users WHERE id = $1 FOR UPDATE`, low)
+	_, victim := foreign.Exec(`SELECT FROM users WHERE id = $1 FOR UPDATE`, low)
 	require.NoError(t, foreign.Rollback())
-	t.Logf("the foreign session: %v", blocked) // either may be the victim
 
 	for _, v := range verdicts {
 		require.Equal(t, domain.Committed, await(t, v).Outcome)
 	}
+	require.Contains(t, fmt.Sprint(victim, log.String()), "40P01", "one of the two was the victim")
 	requireLinear(t, db)
-}
-
-func currentDatabase(t *testing.T, db *persistencetest.Database) (name string) {
-	t.Helper()
-	require.NoError(t, db.SQL.QueryRow(`SELECT quote_ident(current_database())`).Scan(&name))
-	return name
 }
 
 // A foreign session holds a row for longer than lock_timeout: who needs it
