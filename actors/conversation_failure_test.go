@@ -27,7 +27,7 @@ func (o *desk) mined(number string) (customer, domain.Command) {
 
 func TestStashIsBounded(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		o.hold()
 		first := o.ask(k.id, k.says("hello"), k.status("unknown", domain.StatusRead)) // the status waits for the message
@@ -54,7 +54,7 @@ func TestStashIsBounded(t *testing.T) {
 
 func TestConversationThatDoesNotExistIsNotKept(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.customer("1")
 		require.ErrorIs(t, o.do(k.id, domain.Accept{By: o.agent("alice")}), domain.ErrNotFound)
 		require.NoError(t, o.do(k.id, domain.ReleaseIf{}))
@@ -70,7 +70,7 @@ func TestConversationThatDoesNotExistIsNotKept(t *testing.T) {
 // Goal: Close waits for what is under way, and answers all of it.
 func TestCloseWithWorkUnderWay(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k, idle := o.known("1"), o.known("2")
 		o.hold()
 		pending := o.ask(k.id, k.says("pending"))
@@ -96,7 +96,7 @@ func TestCloseWithWorkUnderWay(t *testing.T) {
 // Goal: closing while a change conflicts loses nothing: it is decided again.
 func TestCloseWhileDecidingAgain(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		o.hold()
 		a := o.ask(k.id, k.says("hello"))
@@ -115,7 +115,7 @@ func TestCloseWhileDecidingAgain(t *testing.T) {
 // comes back knows what it was.
 func TestIdleConversationLeavesAndReturns(t *testing.T) {
 	t.Parallel()
-	atDesk(t, minuteTTL, func(o *desk) {
+	atDesk(t, minuteTTL, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		o.hold()
 		a := o.ask(k.id, domain.Accept{By: o.agent("alice")})
@@ -133,7 +133,7 @@ func TestIdleConversationLeavesAndReturns(t *testing.T) {
 // before it stands, what waits goes on, and the conversation can leave.
 func TestPoisonedCommandInHand(t *testing.T) {
 	t.Parallel()
-	atDesk(t, minuteTTL, func(o *desk) {
+	atDesk(t, minuteTTL, func(t *testing.T, o *desk) {
 		k, exploding := o.mined("1")
 		require.NoError(t, o.do(k.id, domain.ReleaseIf{})) // loads it
 		o.hold()
@@ -158,7 +158,7 @@ func TestPoisonedCommandInHand(t *testing.T) {
 // load then, with nobody to tell.)
 func TestPoisonedCommandInTheStash(t *testing.T) {
 	t.Parallel()
-	atDesk(t, minuteTTL, func(o *desk) {
+	atDesk(t, minuteTTL, func(t *testing.T, o *desk) {
 		k, exploding := o.mined("1")
 		a := o.ask(k.id, k.says("before"), exploding, k.says("after"))
 		b := o.ask(k.id, k.says("another's"))
@@ -178,7 +178,7 @@ func TestPoisonedCommandInTheStash(t *testing.T) {
 // look again.
 func TestConversationThatFailsOftenLoadsAgain(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k, exploding := o.mined("1")
 		require.NoError(t, o.do(k.id, domain.ReleaseIf{}))
 		loads := see(o, func(s *store) int { return s.loads })
@@ -204,7 +204,7 @@ func TestConversationThatFailsOftenLoadsAgain(t *testing.T) {
 // Goal: a conversation that only fails is replaced; every request is answered.
 func TestConversationThatOnlyFailsIsReplaced(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k, exploding := o.mined("1")
 		for range 2 * stopAt {
 			a := o.ask(k.id, exploding)
@@ -223,7 +223,7 @@ func TestConversationThatOnlyFailsIsReplaced(t *testing.T) {
 // Goal: work that fails to load leaves nothing behind, however much of it.
 func TestNothingStaysOfWhatFailed(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		o.change(func(s *store) { s.loadError = domain.ErrUnavailable })
 		for i := range 100 {
 			k := o.customer(fmt.Sprint(i))

@@ -35,20 +35,18 @@ type desk struct {
 	store         *store
 	notices       *noticeLog
 	channel       domain.Channel
-	clockError    time.Duration // how far the actors' clock is behind
 }
 
-func atDesk(t *testing.T, limits DirectoryConfig, test func(o *desk)) {
+func atDesk(t *testing.T, limits DirectoryConfig, test func(t *testing.T, o *desk)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(openDesk(t, limits)) })
+	synctest.Test(t, func(t *testing.T) { test(t, openDesk(t, limits)) })
 }
 
 func openDesk(t *testing.T, limits DirectoryConfig) *desk {
 	o := &desk{t: t, store: newStore(), notices: &noticeLog{}}
-	now := func() time.Time { return time.Now().Add(-o.clockError) }
 	logger := slog.New(slog.DiscardHandler)
 	var err error
-	o.system, err = NewSystem(SystemConfig{Logger: logger, Registerer: prometheus.NewRegistry(), Now: now})
+	o.system, err = NewSystem(SystemConfig{Logger: logger, Registerer: prometheus.NewRegistry(), Now: time.Now})
 	require.NoError(t, err)
 	org := domain.OrganizationID(entropy())
 	o.channel = domain.Channel{ID: domain.ChannelID(entropy()), Organization: org, Provider: domain.WhatsApp, Name: "Support"}

@@ -38,9 +38,8 @@ func (c *conversation) publish(notices []domain.Notice) {
 	out := make([]domain.Notice, 0, len(notices))
 	for _, n := range notices {
 		if n.Name == domain.EventConversationUpdated {
-			elapsed := now.Sub(time.Unix(0, c.notice.sent)) // negative after the clock stepped back
-			if n.Activity && 0 <= elapsed && elapsed < activityInterval {
-				c.hold(n, activityInterval-elapsed)
+			if n.Activity && now.UnixNano()-c.notice.sent < int64(activityInterval) {
+				c.hold(n, now)
 				continue
 			}
 			c.drop() // this one tells more
@@ -51,12 +50,13 @@ func (c *conversation) publish(notices []domain.Notice) {
 	c.all.cfg.Publisher.Publish(c.state.Organization, out)
 }
 
-func (c *conversation) hold(n domain.Notice, wait time.Duration) {
+func (c *conversation) hold(n domain.Notice, now time.Time) {
 	c.notice.held = &n
 	if c.notice.timer != nil {
 		return
 	}
 	system, pid := c.all.system, c.entry.pid
+	wait := activityInterval - now.Sub(time.Unix(0, c.notice.sent))
 	c.notice.timer = c.all.cfg.Wheel.After(wait, func() { system.Tell(pid, noticeDue{}) })
 }
 

@@ -12,9 +12,9 @@ import (
 	"github.com/chatopshub/chatopshub/domain"
 )
 
-func (s *store) statusOf(k customer, body string) domain.MessageStatus {
+func (s *store) statusOf(message string) domain.MessageStatus {
 	for _, m := range s.messages {
-		if m.ProviderMessageID == k.named(body) {
+		if m.ProviderMessageID == message {
 			return m.Status
 		}
 	}
@@ -22,7 +22,7 @@ func (s *store) statusOf(k customer, body string) domain.MessageStatus {
 }
 
 func (o *desk) statusOf(k customer, body string) domain.MessageStatus {
-	return see(o, func(s *store) domain.MessageStatus { return s.statusOf(k, body) })
+	return see(o, func(s *store) domain.MessageStatus { return s.statusOf(k.named(body)) })
 }
 
 // targetLoads is what was asked of messages since the last call.
@@ -47,7 +47,7 @@ var minuteTTL = DirectoryConfig{IdleTTL: time.Minute}
 // Goal: what is about a message that hasn't committed finds it in memory.
 func TestTargetsThatAreNotCommitted(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		require.NoError(t, o.do(k.id, k.echo("warm")))
 		o.targetLoads()
@@ -76,7 +76,7 @@ func TestTargetsThatAreNotCommitted(t *testing.T) {
 // when nothing is on its way to the database.
 func TestTargetsThatAreStored(t *testing.T) {
 	t.Parallel()
-	atDesk(t, minuteTTL, func(o *desk) {
+	atDesk(t, minuteTTL, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		require.Equal(t, Results{nil, nil, nil}, o.results(o.ask(k.id, k.echo("a"), k.echo("b"), k.echo("c"))))
 		o.leaveMemory()
@@ -105,7 +105,7 @@ func TestTargetsThatAreStored(t *testing.T) {
 
 func TestWatermarkLoadsTheUnread(t *testing.T) {
 	t.Parallel()
-	atDesk(t, minuteTTL, func(o *desk) {
+	atDesk(t, minuteTTL, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		require.Equal(t, Results{nil, nil}, o.results(o.ask(k.id, k.echo("a"), k.echo("b"))))
 		o.leaveMemory()
@@ -125,7 +125,7 @@ func TestWatermarkLoadsTheUnread(t *testing.T) {
 // asking again.
 func TestTargetsThatAreUnknown(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		o.hold()
 		a := o.ask(k.id, k.status("out", domain.StatusDelivered), k.status("out", domain.StatusRead))
@@ -158,7 +158,7 @@ func TestTenThousandStatuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			atDesk(t, minuteTTL, func(o *desk) {
+			atDesk(t, minuteTTL, func(t *testing.T, o *desk) {
 				k := o.known("1")
 				var statuses []domain.Command
 				o.change(func(s *store) {
@@ -207,7 +207,7 @@ func TestTenThousandStatuses(t *testing.T) {
 
 func TestManyStatusesOfOneMessage(t *testing.T) {
 	t.Parallel()
-	atDesk(t, minuteTTL, func(o *desk) {
+	atDesk(t, minuteTTL, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		require.NoError(t, o.do(k.id, k.echo("out")))
 		o.leaveMemory()
@@ -225,7 +225,7 @@ func TestManyStatusesOfOneMessage(t *testing.T) {
 
 func TestFailedLoadOfMessagesIsAnswered(t *testing.T) {
 	t.Parallel()
-	atDesk(t, minuteTTL, func(o *desk) {
+	atDesk(t, minuteTTL, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		o.change(func(s *store) { s.targetError = func(domain.Targets) error { return domain.ErrOverloaded } })
 		a := o.ask(k.id, k.says("before"), k.status("out", domain.StatusRead), k.says("after"))
@@ -243,7 +243,7 @@ func TestFailedLoadOfMessagesIsAnswered(t *testing.T) {
 func TestRefusedTargetIsBlamedAlone(t *testing.T) {
 	t.Parallel()
 	const many = 300
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		o.change(func(s *store) {
 			s.targetError = func(t domain.Targets) error {
@@ -271,7 +271,7 @@ func TestRefusedTargetIsBlamedAlone(t *testing.T) {
 // Goal: a conversation that never rests doesn't remember ever more messages.
 func TestKnownMessagesAreBounded(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		o.hold()
 		var asked []*inquirer

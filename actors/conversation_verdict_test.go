@@ -15,7 +15,7 @@ import (
 // of anything before it is.
 func TestAnswersAndNoticesWaitForTheCommit(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k, alice, bob := o.known("1"), o.agent("alice"), o.agent("bob")
 		o.hold()
 		var texts []string
@@ -51,7 +51,7 @@ func TestAnswersAndNoticesWaitForTheCommit(t *testing.T) {
 
 func TestConflictIsDecidedAgain(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k, alice, bob := o.known("1"), o.agent("alice"), o.agent("bob")
 		o.hold()
 		message, accept := o.ask(k.id, k.says("hello")), o.ask(k.id, domain.Accept{By: alice})
@@ -88,7 +88,7 @@ func (s *store) decideElsewhere(state domain.Conversation, cmd domain.Command) {
 // Goal: two nodes that meet a new customer at once make one conversation.
 func TestConversationCreatedElsewhereMeanwhile(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.customer("1")
 		o.hold()
 		a := o.ask(k.id, k.says("hello"))
@@ -103,7 +103,7 @@ func TestConversationCreatedElsewhereMeanwhile(t *testing.T) {
 // Goal: a conversation that always loses gives up, and answers.
 func TestConflictsWithoutEndAreBounded(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		loads := see(o, func(s *store) int { return s.loads })
 		o.hold()
@@ -124,7 +124,7 @@ func TestConflictsWithoutEndAreBounded(t *testing.T) {
 // Goal: a verdict that blames none of the changes can't be repeated for ever.
 func TestRefusalOfNobodyIsBounded(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		o.hold()
 		a := o.ask(k.id, k.says("hello"))
@@ -144,7 +144,7 @@ func TestRefusalOfNobodyIsBounded(t *testing.T) {
 
 func TestDuplicateIsDoneAndTheOthersAreDecidedAgain(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		o.hold()
 		a := o.ask(k.id, k.says("before"), k.says("first"), k.says("after"))
@@ -159,7 +159,7 @@ func TestDuplicateIsDoneAndTheOthersAreDecidedAgain(t *testing.T) {
 // Goal: who claims an alias that is somebody else's is sent there; nobody else is.
 func TestForeignAliasIsBlamedOnThoseWhoClaimIt(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k, owner := o.known("1"), domain.ContactID(entropy())
 		other := k
 		foreign := domain.Alias{Kind: domain.AliasNumber, Value: "2"}
@@ -183,7 +183,7 @@ func TestForeignAliasIsBlamedOnThoseWhoClaimIt(t *testing.T) {
 // other commands of the same moment succeed.
 func TestOverCapacityIsRefusedWithDurableFacts(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k, full, bob := o.known("1"), o.agent("full"), o.agent("bob")
 		o.change(func(s *store) { s.room[full.User] = 0 })
 		o.refusal(domain.CodeCapacityReached, o.do(k.id, domain.Accept{By: full}))
@@ -207,7 +207,7 @@ func TestOverCapacityIsRefusedWithDurableFacts(t *testing.T) {
 // then there may be room.
 func TestOverCapacityWhoseFactsAreStaleIsDecidedAgain(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k, agent := o.known("1"), o.agent("full")
 		o.change(func(s *store) { s.room[agent.User] = 0 })
 		o.hold()
@@ -224,7 +224,7 @@ func TestOverCapacityWhoseFactsAreStaleIsDecidedAgain(t *testing.T) {
 
 func TestRefusedValueIsBlamedAlone(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		o.hold()
 		a := o.ask(k.id, k.says("before"), k.says(poison), k.says("after"), k.says("again "+poison))
@@ -248,7 +248,7 @@ func TestStorageAwayIsAnsweredToAllThatIsPending(t *testing.T) {
 		{domain.Unavailable, domain.ErrUnavailable, 0},
 		{domain.Unknown, domain.ErrOutcomeUnknown, 1},
 	} {
-		atDesk(t, DirectoryConfig{}, func(o *desk) {
+		atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 			k := o.known("1")
 			o.hold()
 			a, b := o.ask(k.id, k.says("one"), k.says("two")), o.ask(k.id, domain.Accept{By: o.agent("alice")})
@@ -270,7 +270,7 @@ func TestStorageAwayIsAnsweredToAllThatIsPending(t *testing.T) {
 
 func TestLoadErrorsAreAnswered(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.customer("1")
 		o.change(func(s *store) { s.loadError = domain.ErrUnavailable })
 		for _, err := range o.results(o.ask(k.id, k.says("one"), k.says("two"))) {
@@ -287,7 +287,7 @@ func TestLoadErrorsAreAnswered(t *testing.T) {
 // fails, but for a refusal: its facts are what couldn't be loaded.
 func TestLoadErrorAfterAVerdict(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k, full := o.known("1"), o.agent("full")
 		o.change(func(s *store) { s.room[full.User], s.loadError = 0, domain.ErrUnavailable })
 		o.hold()
@@ -310,7 +310,7 @@ func TestLoadErrorAfterAVerdict(t *testing.T) {
 
 func TestAdmissionIsAskedForEachCommand(t *testing.T) {
 	t.Parallel()
-	atDesk(t, DirectoryConfig{}, func(o *desk) {
+	atDesk(t, DirectoryConfig{}, func(t *testing.T, o *desk) {
 		k := o.known("1")
 		require.NoError(t, o.do(k.id, k.echo("out")))
 		o.change(func(s *store) { s.admit, s.admission = domain.ErrOverloaded, nil })
