@@ -72,7 +72,8 @@ func newProxy(t testing.TB, database string) (*proxy, string) {
 	p.running.Go(p.accept)
 	t.Cleanup(func() {
 		require.NoError(t, listener.Close())
-		p.cutAll()
+		p.turnAway(true)
+		p.cutLinks()
 		p.running.Wait()
 	})
 	u.Host = listener.Addr().String()
@@ -102,10 +103,9 @@ func (p *proxy) trickle() {
 	p.slow = true
 }
 
-func (p *proxy) cutAll() {
+func (p *proxy) cutLinks() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.away = true
 	for l := range p.links {
 		l.cut()
 	}
