@@ -119,7 +119,7 @@ func TestIdleConversationLeavesAndReturns(t *testing.T) {
 		k := o.known("1")
 		o.hold()
 		a := o.ask(k.id, domain.Accept{By: o.agent("alice")})
-		time.Sleep(5 * time.Minute)
+		<-time.After(5 * time.Minute)
 		o.wait()
 		require.Equal(t, 1, o.conversations.Len(), "has something under way")
 		o.resume()

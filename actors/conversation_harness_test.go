@@ -61,7 +61,9 @@ func openDesk(t *testing.T, limits DirectoryConfig) *desk {
 	running.Go(func() { require.NoError(t, wheel.Run(ctx)) })
 	t.Cleanup(func() {
 		o.resume()
-		require.NoError(t, o.conversations.Close(context.Background()))
+		closing, cancel := context.WithTimeout(context.Background(), time.Hour)
+		defer cancel()
+		require.NoError(t, o.conversations.Close(closing))
 		require.NoError(t, o.system.Close(context.Background()))
 		stop()
 		running.Wait()
@@ -166,12 +168,12 @@ func (o *desk) unanswered(askers ...*inquirer) {
 	}
 }
 
-func (o *desk) refusal(code domain.Code, err error) *domain.Refusal {
+func (o *desk) refusal(code domain.Code, err error) domain.Refusal {
 	o.t.Helper()
 	var refusal *domain.Refusal
 	require.ErrorAs(o.t, err, &refusal)
 	require.Equal(o.t, code, refusal.Code)
-	return refusal
+	return *refusal
 }
 
 func (o *desk) panics() int {

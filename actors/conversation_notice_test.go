@@ -21,7 +21,7 @@ func (o *desk) updates() []told {
 // activity is a message, at another time than the one before.
 func (o *desk) activity(k customer, body string) {
 	o.t.Helper()
-	time.Sleep(time.Millisecond)
+	<-time.After(time.Millisecond)
 	require.NoError(o.t, o.do(k.id, k.says(body)))
 }
 
@@ -39,9 +39,9 @@ func TestMereActivityIsToldOncePerSecond(t *testing.T) {
 		k := o.known("1")
 		for i := range 50 { // within five seconds
 			require.NoError(t, o.do(k.id, k.says(fmt.Sprint(i))))
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 		}
-		time.Sleep(1100 * time.Millisecond)
+		<-time.After(1100 * time.Millisecond)
 		require.Len(t, o.notices.bodies(), 50, "messages are told one by one")
 		updates := o.updates()
 		require.GreaterOrEqual(t, len(updates), 5)
@@ -50,7 +50,7 @@ func TestMereActivityIsToldOncePerSecond(t *testing.T) {
 			require.Greater(t, version(n), version(updates[i]))
 		}
 		require.Equal(t, o.versionOf(k), version(updates[len(updates)-1]), "the last one tells the last state")
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		require.Empty(t, o.updates(), "nothing is told twice")
 	})
 }
@@ -63,9 +63,9 @@ func TestHeldActivityIsToldByTheWheel(t *testing.T) {
 		o.activity(k, "b")
 		o.activity(k, "c")
 		require.Len(t, o.updates(), 1, "the first at once")
-		time.Sleep(activityInterval - 3*time.Millisecond)
+		<-time.After(activityInterval - 3*time.Millisecond)
 		require.Empty(t, o.updates())
-		time.Sleep(110 * time.Millisecond) // a tick of the wheel, and a little
+		<-time.After(110 * time.Millisecond) // a tick of the wheel, and a little
 		updates := o.updates()
 		require.Len(t, updates, 1)
 		require.Equal(t, o.versionOf(k), version(updates[0]))
@@ -86,7 +86,7 @@ func TestNewsSupersedesHeldActivity(t *testing.T) {
 		require.Equal(t, domain.Assigned, updates[0].Payload.(domain.ConversationUpdated).Status)
 		require.NoError(t, o.do(k.id, domain.Release{By: o.agent("alice")}))
 		require.Len(t, o.updates(), 1, "news never waits")
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		require.Empty(t, o.updates(), "the held one would tell less")
 		o.activity(k, "c")
 		require.Len(t, o.updates(), 1)
@@ -96,7 +96,7 @@ func TestNewsSupersedesHeldActivity(t *testing.T) {
 func TestHeldActivityIsToldBeforeLeaving(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(o *desk, k customer){
-		"idle":  func(*desk, customer) { time.Sleep(500 * time.Millisecond) },
+		"idle":  func(*desk, customer) { <-time.After(500 * time.Millisecond) },
 		"close": func(o *desk, _ customer) { require.NoError(o.t, o.conversations.Close(o.t.Context())) },
 		"storage away": func(o *desk, k customer) {
 			o.hold()

@@ -385,6 +385,6 @@ func (s *store) pause() {
 	}
 	s.mu.Unlock()
 	if d > 0 {
-		time.Sleep(d)
+		<-time.After(d)
 	}
 }

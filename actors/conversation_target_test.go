@@ -34,10 +34,10 @@ func (o *desk) targetLoads() []domain.Targets {
 	})
 }
 
-// forget makes the conversation leave memory.
+// leaveMemory waits until the conversations have gone, as they do when idle.
 func (o *desk) leaveMemory() {
 	o.t.Helper()
-	time.Sleep(2 * time.Minute)
+	<-time.After(2 * time.Minute)
 	o.wait()
 	require.Zero(o.t, o.conversations.Len())
 }
