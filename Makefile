@@ -29,7 +29,7 @@ build: ## build bin/chatopshub
 test: test-tools ## test everything: race detector, real PostgreSQL, real Socket.IO client, short fuzzing
 	@echo "benchmarks run once, so that they can't rot"
 	@out=$$($(TESTDB) go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=3000x
 	@postgres18=$$(.ci/postgres18) && POSTGRES_18_BIN="$$postgres18" $(TESTDB) go test -race ./...
 
 .PHONY: lint
@@ -38,6 +38,9 @@ lint: ## check formatting, imports and habits by golangci-lint
 
 # A fuzz target has to be named alone, so each takes its turn. New inputs that
 # fail are written to testdata/fuzz of the package: commit them with the fix.
+# When its time is up in an unlucky moment, go test calls that a failure (context
+# deadline exceeded, without an input): no finding. A number of runs (3000x)
+# has no such end.
 .PHONY: fuzz
 fuzz: ## fuzz each target for FUZZTIME=60s
 	@set -o pipefail; go test -list='^Fuzz' ./... \
@@ -45,7 +48,7 @@ fuzz: ## fuzz each target for FUZZTIME=60s
 	| while read -r package target; do \
 		echo "fuzz $$package $$target for $(FUZZTIME)"; \
 		out=$$(go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=5s "$$package" 2>&1 </dev/null) \
-		|| { echo "$$out"; exit 1; }; \
+		|| { [[ $$out == *"context deadline exceeded"* && $$out != *"Failing input"* ]] || { echo "$$out"; exit 1; }; }; \
 	done
 
 .PHONY: bench

@@ -99,8 +99,10 @@ type work struct {
 	pending []decided // submitted, in order; the verdict of the first is next
 	stash   []task    // not decided yet
 	known   domain.MessageSet
+	asked   int // how many messages known was made to learn
+	reach   int // how many tasks a load may serve; 0: as many as there are
 	waits   waitsFor
-	retries int // conflicts in a row
+	retries int // how often in a row everything was undone and nobody to blame
 }
 
 // waitsFor says why nothing is decided at the moment.
@@ -150,10 +152,12 @@ type (
 	messagesLoaded struct {
 		lineage *domain.Lineage
 		targets domain.Targets
+		tasks   int // how many of the stash asked for them
 		found   []domain.Message
 		err     error
 	}
 	noticeDue struct{}
+	goOn      struct{ lineage *domain.Lineage }
 )
 
 const (
@@ -162,6 +166,10 @@ const (
 	// maxKnown bounds the messages in memory; over it they are forgotten as
 	// soon as nothing is pending.
 	maxKnown = 4_096
+	// maxAsked bounds the messages that one load asks for, but for what a single
+	// command needs. With the unread ones that a watermark brings they are less
+	// than maxKnown.
+	maxAsked = 1_024
 	// maxRetries is how often in a row a conversation decides again because
 	// somebody else was faster: with two owners each time one of them gets on.
 	maxRetries = 100
@@ -184,10 +192,16 @@ func (c *conversation) Receive(msg any, self Self) {
 		if c.work != nil && c.work.lineage == msg.lineage {
 			c.messagesLoaded(msg, self)
 		}
+	case goOn:
+		if c.work != nil && c.work.lineage == msg.lineage {
+			c.proceed(self)
+		}
 	case noticeDue:
 		c.flushNotice()
 	case Idle:
-		c.passivate()
+		if c.done() {
+			c.passivate()
+		}
 	case Drain:
 		c.leave = true
 		c.rest()
@@ -201,7 +215,7 @@ func (c *conversation) request(r Request, self Self) {
 	for i, cmd := range r.Commands {
 		c.take(task{command: cmd, answers: a, index: i}, self)
 	}
-	c.rest()
+	c.proceed(self)
 }
 
 func (c *conversation) take(t task, self Self) {
@@ -227,91 +241,36 @@ func (c *conversation) begin() *work {
 	return c.work
 }
 
-func (c *conversation) load(self Self) {
+// proceed decides what waits, as far as it can be decided now.
+func (c *conversation) proceed(self Self) {
 	w := c.work
-	w.waits = state
-	system, lineage, pid := c.all.system, w.lineage, self.PID
-	c.all.cfg.Loader.Load(c.state.ID, func(s domain.Conversation, err error) {
-		system.Tell(pid, stateLoaded{lineage, s, err})
-	})
-}
-
-func (c *conversation) stateLoaded(m stateLoaded, self Self) {
-	w := c.work
-	w.waits = nothing
-	if m.err != nil {
-		c.giveUp(fmt.Errorf("load conversation: %w", m.err))
-		return
-	}
-	c.state, c.loaded = m.state, true
-	c.decideStash(self)
-	c.rest()
-}
-
-// giveUp answers everything that waits: it certainly was not executed.
-func (c *conversation) giveUp(err error) {
-	stash := c.work.stash
-	c.work.stash = nil
-	for _, t := range stash {
-		if t.settled != nil {
-			c.answer(t, c.settled(t.settled))
-			continue
+	for {
+		if w.waits == quiet && len(w.pending) == 0 {
+			c.learn(self)
 		}
-		c.answer(t, err)
-	}
-	c.rest()
-}
-
-func (c *conversation) decideStash(self Self) {
-	w := c.work
-	for len(w.stash) > 0 && w.waits == nothing {
+		if w.waits != nothing || len(w.stash) == 0 {
+			break
+		}
 		t := w.stash[0]
+		w.stash[0] = task{}
 		w.stash = w.stash[1:]
-		c.decide(t, self)
+		c.decideStashed(t, self)
 	}
-}
-
-// whenQuiet goes on once nothing is pending: messages are read from the
-// database, which doesn't show what hasn't committed.
-func (c *conversation) whenQuiet(self Self) {
-	w := c.work
-	if w.waits != quiet || len(w.pending) > 0 {
-		return
-	}
-	if w.known.Len() > maxKnown {
-		w.known = domain.MessageSet{}
-	}
-	var want domain.Targets
-	for _, t := range w.stash {
-		lacking := w.known.Lacks(domain.TargetsOf(t.command))
-		want.ProviderIDs = append(want.ProviderIDs, lacking.ProviderIDs...)
-		want.IDs = append(want.IDs, lacking.IDs...)
-		if lacking.UnreadUpTo.After(want.UnreadUpTo) {
-			want.UnreadUpTo = lacking.UnreadUpTo
-		}
-	}
-	if want.IsZero() {
-		w.waits = nothing
-		c.decideStash(self)
-		return
-	}
-	w.waits = messages
-	system, lineage, pid := c.all.system, w.lineage, self.PID
-	c.all.cfg.Loader.LoadMessages(c.state.ID, c.state.Channel, want, func(found []domain.Message, err error) {
-		system.Tell(pid, messagesLoaded{lineage, want, found, err})
-	})
-}
-
-func (c *conversation) messagesLoaded(m messagesLoaded, self Self) {
-	w := c.work
-	w.waits = nothing
-	if m.err != nil {
-		c.giveUp(fmt.Errorf("load messages: %w", m.err))
-		return
-	}
-	w.known.Learn(m.targets, m.found)
-	c.decideStash(self)
 	c.rest()
+}
+
+// decideStashed decides a task that isn't the message in hand. Should that
+// panic, it costs this one task: who asked is told, and the others go on.
+func (c *conversation) decideStashed(t task, self Self) {
+	panics := true
+	defer func() {
+		if panics {
+			c.answer(t, fmt.Errorf("conversation panicked: %w", domain.ErrFailed))
+			c.all.system.Tell(self.PID, goOn{c.work.lineage})
+		}
+	}()
+	c.decide(t, self)
+	panics = false
 }
 
 // answer settles one task; the reply goes when all of its request are.
@@ -322,23 +281,27 @@ func (c *conversation) answer(t task, err error) {
 	}
 }
 
-// rest drops what only work needs when there is none left. A conversation that
-// doesn't exist isn't kept: somebody else may create it.
-func (c *conversation) rest() {
+// done drops what only work needs, when there is none left, and tells whether
+// that is so.
+func (c *conversation) done() bool {
 	w := c.work
-	if w != nil && len(w.pending) == 0 && len(w.stash) == 0 && w.waits == nothing {
-		c.work = nil
+	if w != nil && (len(w.pending) > 0 || len(w.stash) > 0 || w.waits != nothing) {
+		return false
 	}
-	if c.work == nil && (c.leave || !c.loaded || !c.state.Exists()) {
+	c.work = nil
+	return true
+}
+
+// rest ends what a message began. A conversation that doesn't exist isn't kept:
+// somebody else may create it.
+func (c *conversation) rest() {
+	if c.done() && (c.leave || !c.loaded || !c.state.Exists()) {
 		c.loaded = c.loaded && c.state.Exists()
 		c.passivate()
 	}
 }
 
 func (c *conversation) passivate() {
-	if c.work != nil {
-		return
-	}
 	c.flushNotice()
 	c.all.Passivate(c.state.ID, c.entry)
 }

@@ -10,18 +10,21 @@ import (
 // decide applies the rules to one command, and hands the outcome to the writer.
 func (c *conversation) decide(t task, self Self) {
 	w := c.work
+	if errors.Is(t.settled, errFull) && c.state.Exists() {
+		c.submit(decided{task: t, answer: domain.Refuse(&c.state, domain.CodeCapacityReached)}, self)
+		return
+	}
 	if t.settled != nil {
-		c.answer(t, c.settled(t.settled))
+		c.answerSettled(t)
 		return
 	}
 	if err := c.all.cfg.Writer.Admit(isInternal(t.command)); err != nil {
 		c.answer(t, err)
 		return
 	}
-	if lacking := w.known.Lacks(domain.TargetsOf(t.command)); !lacking.IsZero() && c.state.Exists() || w.known.Len() > maxKnown {
+	if lacking := w.known.Lacks(domain.TargetsOf(t.command)); !lacking.IsZero() && c.state.Exists() {
 		w.stash = append([]task{t}, w.stash...)
 		w.waits = quiet
-		c.whenQuiet(self)
 		return
 	}
 	moment := domain.Moment{Now: c.all.system.now(), Entropy: c.all.cfg.Entropy()}
@@ -33,6 +36,9 @@ func (c *conversation) decide(t task, self Self) {
 	c.submit(decided{task: t, answer: err, change: change}, self)
 	c.state = after
 	w.known.Apply(change)
+	if w.known.Len() > maxKnown {
+		w.waits = quiet
+	}
 }
 
 func (c *conversation) submit(d decided, self Self) {
@@ -61,20 +67,22 @@ func isInternal(cmd domain.Command) bool {
 }
 
 func (c *conversation) verdict(v domain.Verdict, self Self) {
-	w := c.work
-	if v.Outcome != domain.Committed {
+	if v.Outcome == domain.Committed {
+		c.committed()
+	} else {
 		c.undone(v, self)
-		c.rest()
-		return
 	}
+	c.proceed(self)
+}
+
+func (c *conversation) committed() {
+	w := c.work
 	first := w.pending[0]
 	w.pending[0] = decided{}
 	w.pending = w.pending[1:]
 	w.retries = 0
 	c.publish(first.change.Notices)
 	c.answer(first.task, first.answer)
-	c.whenQuiet(self)
-	c.rest()
 }
 
 // undone deals with a change that couldn't be stored: what the verdict blames
@@ -82,33 +90,40 @@ func (c *conversation) verdict(v domain.Verdict, self Self) {
 func (c *conversation) undone(v domain.Verdict, self Self) {
 	w := c.work
 	pending := w.pending
-	w.pending, w.lineage, w.known = nil, &domain.Lineage{}, domain.MessageSet{}
-	c.loaded = false
-	if v.Outcome == domain.Conflict {
-		w.retries++
-	}
-	switch {
-	case v.Outcome == domain.Unavailable:
+	w.pending, w.lineage, w.known, w.asked = nil, &domain.Lineage{}, domain.MessageSet{}, 0
+	w.waits, c.loaded = nothing, false
+	switch v.Outcome {
+	case domain.Unavailable:
 		c.answerAll(pending, domain.ErrUnavailable)
-		pending = nil
-	case v.Outcome == domain.Unknown:
+	case domain.Unknown:
 		c.answerAll(pending, domain.ErrOutcomeUnknown)
-		pending = nil
-	case w.retries > maxRetries:
-		c.answerAll(pending, fmt.Errorf("conversation is changed faster than it can be read: %w", domain.ErrOverloaded))
-		pending = nil
+		c.resync(len(pending))
+	default:
+		c.decideAgain(pending, v)
 	}
-	again := make([]task, 0, len(pending)+len(w.stash))
-	for i := range pending {
-		t := pending[i].task
-		t.settled = blame(v, &pending[i])
-		again = append(again, t)
-	}
-	w.stash = append(again, w.stash...)
-	w.waits = nothing
 	if len(w.stash) > 0 {
 		c.load(self)
 	}
+}
+
+// decideAgain puts what a verdict has undone before everything else that waits.
+func (c *conversation) decideAgain(pending []decided, v domain.Verdict) {
+	w := c.work
+	again, blamed := make([]task, 0, len(pending)+len(w.stash)), false
+	for i := range pending {
+		t := pending[i].task
+		t.settled = blame(v, &pending[i])
+		blamed = blamed || t.settled != nil
+		again = append(again, t)
+	}
+	if !blamed {
+		w.retries++
+	}
+	if !blamed && w.retries > maxRetries {
+		c.answerAll(pending, fmt.Errorf("conversation is changed faster than it can be read: %w", domain.ErrOverloaded))
+		return
+	}
+	w.stash = append(again, w.stash...)
 }
 
 func (c *conversation) answerAll(pending []decided, err error) {
@@ -123,15 +138,16 @@ var (
 	errFull   = errors.New("agent has no room left") // refused, with the facts of now
 )
 
-// settled is the answer to a task that the database has decided.
-func (c *conversation) settled(err error) error {
+// answerSettled answers a task that the database has decided.
+func (c *conversation) answerSettled(t task) {
 	switch {
-	case errors.Is(err, errStored):
-		return nil
-	case errors.Is(err, errFull):
-		return domain.Refuse(&c.state, domain.CodeCapacityReached)
+	case errors.Is(t.settled, errStored):
+		c.answer(t, nil)
+	case errors.Is(t.settled, errFull):
+		c.answer(t, domain.Refuse(&c.state, domain.CodeCapacityReached))
+	default:
+		c.answer(t, t.settled)
 	}
-	return err
 }
 
 // blame is what a verdict means for one of the tasks that it undid; nil: to be

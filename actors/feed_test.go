@@ -108,7 +108,8 @@ func TestFeedEncodesForTheWire(t *testing.T) {
 	feeds.Publish(organization(1), []domain.Notice{notice(map[string]string{"body": "<a href=\"x\">&\n\xff😀"})})
 	require.NoError(t, feeds.Close(t.Context()))
 	e := r.of(organization(1))[0]
-	require.Equal(t, []byte(`{"body":"<a href=\"x\">&\n\ufffd😀"}`), e.Data)
+	const wire = `{"body":"<a href=\"x\">&\n\ufffd😀"}`
+	require.Equal(t, wire, string(e.Data))
 	require.True(t, utf8.Valid(e.Data))
 	require.Equal(t, []domain.Room{"room"}, e.Rooms)
 	require.WithinDuration(t, time.Now(), e.At, time.Minute)

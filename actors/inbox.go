@@ -174,7 +174,7 @@ func (b *Inbox) deliver(ctx context.Context, t *thread, errs []error) {
 			t.fail(errs, err)
 			return
 		}
-		if detour == maxDetours {
+		if detour >= maxDetours {
 			person.Claims, person.Merged = nil, nil
 		}
 		results, err := b.ask(ctx, id, t.commands(person))
@@ -235,21 +235,30 @@ func begins(e domain.InboundEvent) bool {
 	return false
 }
 
+// maxLookups bounds the messages of a thread by which its conversation is
+// looked for: what one person's messages don't tell, many won't.
+const maxLookups = 16
+
 // routeByMessage finds the thread of something whose customer we don't know,
-// such as a status that names the recipient otherwise than the messages do.
+// such as a status that names the recipient otherwise than the messages do. Not
+// all of the messages need be ours: another app may write to the customer, too.
 func (b *Inbox) routeByMessage(ctx context.Context, t *thread) (domain.ConversationID, domain.Person, error) {
-	target := targetOf(t.events[0])
-	if target == "" {
-		return domain.ConversationID{}, domain.Person{}, domain.ErrNoTarget
+	asked := map[string]bool{"": true}
+	for _, e := range t.events {
+		target := targetOf(e)
+		if asked[target] || len(asked) > maxLookups {
+			continue
+		}
+		asked[target] = true
+		id, err := b.identities.ConversationOf(ctx, t.channel.ID, target)
+		if err != nil {
+			return domain.ConversationID{}, domain.Person{}, fmt.Errorf("find the conversation of a message: %w", err)
+		}
+		if !id.IsZero() {
+			return id, domain.Person{}, nil
+		}
 	}
-	id, err := b.identities.ConversationOf(ctx, t.channel.ID, target)
-	if err == nil && id.IsZero() {
-		err = domain.ErrNoTarget
-	}
-	if err != nil {
-		return domain.ConversationID{}, domain.Person{}, fmt.Errorf("find the conversation of a message: %w", err)
-	}
-	return id, domain.Person{}, nil
+	return domain.ConversationID{}, domain.Person{}, fmt.Errorf("find the conversation of a message: %w", domain.ErrNoTarget)
 }
 
 // settled forgets what was known of aliases that are claimed only now.

@@ -262,8 +262,8 @@ func TestReassignTargets(t *testing.T) {
 			t.Run(name+"/"+string(state), func(t *testing.T) {
 				t.Parallel()
 				th := inState(t, state, alice)
-				_, err := th.do(Reassign{By: by(root), To: to}) //nolint:errcheck // requireRefusal does
-				requireRefusal(t, err, CodeInvalidAssignee)
+				_, err := th.do(Reassign{By: by(root), To: to})
+				require.NotNil(t, requireRefusal(t, err, CodeInvalidAssignee))
 			})
 		}
 	}
@@ -427,8 +427,8 @@ func TestReplyWindow(t *testing.T) {
 		th.receive(BusinessEcho{ProviderID: "echo", At: testStart, Type: TypeText, Body: "hi"})
 		th.must(Reopen{By: by(alice)})
 		th.must(Accept{By: by(alice)})
-		_, err := th.do(Send{By: by(alice), Draft: Draft{Type: TypeText, Body: "x"}}) //nolint:errcheck // requireRefusal does
-		requireRefusal(t, err, CodeReplyWindowClosed)
+		_, err := th.do(Send{By: by(alice), Draft: Draft{Type: TypeText, Body: "x"}})
+		require.NotNil(t, requireRefusal(t, err, CodeReplyWindowClosed))
 	})
 }
 

@@ -53,6 +53,25 @@ func (b *batcher[Q, A]) ask(q Q, done func(A, error)) {
 	}
 }
 
+// await asks and waits for the answer, or for the end of ctx.
+func (b *batcher[Q, A]) await(ctx context.Context, q Q) (A, error) {
+	answer := make(chan answered[A], 1)
+	b.ask(q, func(value A, err error) { answer <- answered[A]{value, err} })
+	select {
+	case <-ctx.Done():
+		var none A
+		return none, fmt.Errorf("%s: %w", b.doing, ctx.Err())
+	case a := <-answer:
+		return a.value, a.err
+	}
+}
+
+// answered is what a batcher called done with.
+type answered[T any] struct {
+	value T
+	err   error
+}
+
 func (b *batcher[Q, A]) enqueue(q question[Q, A]) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -17,12 +17,27 @@ const searchCandidates = 1000
 // another organization's is not there.
 type Conversations struct {
 	reads    *Reads
+	single   *batcher[conversationKey, *domain.ConversationView]
 	reversed *strings.Replacer // turns a query's order around
 }
 
-// NewConversations makes the reader.
+// conversationKey is a conversation and who asks for it.
+type conversationKey struct {
+	organization domain.OrganizationID
+	id           domain.ConversationID
+}
+
+// NewConversations makes the reader; Get answers while Run runs.
 func NewConversations(reads *Reads) *Conversations {
-	return &Conversations{reads: reads, reversed: strings.NewReplacer("DESC", "ASC")}
+	c := &Conversations{reads: reads, reversed: strings.NewReplacer("DESC", "ASC")}
+	c.single = newBatcher("read a conversation", c.views)
+	return c
+}
+
+// Run answers Get until ctx ends; later calls fail with domain.ErrUnavailable.
+func (c *Conversations) Run(ctx context.Context) error {
+	c.single.run(ctx)
+	return nil
 }
 
 // List is a page of the conversations that the filter picks. The total is
@@ -39,16 +54,17 @@ func (c *Conversations) List(ctx context.Context, org domain.OrganizationID, fil
 	return rows, meta, readError("list conversations", err)
 }
 
-// Get is one conversation as the list shows it, or domain.ErrNotFound.
+// Get is one conversation as the list shows it, or domain.ErrNotFound. Every
+// command is answered with it, so many calls at once become one query.
 func (c *Conversations) Get(ctx context.Context, org domain.OrganizationID, id domain.ConversationID) (domain.ConversationView, error) {
-	rows, err := c.rows(ctx, org, []domain.ConversationID{id})
+	view, err := c.single.await(ctx, conversationKey{org, id})
 	if err != nil {
-		return domain.ConversationView{}, readError("read a conversation", err)
+		return domain.ConversationView{}, err
 	}
-	if len(rows) == 0 {
+	if view == nil {
 		return domain.ConversationView{}, fmt.Errorf("conversation %s: %w", id, domain.ErrNotFound)
 	}
-	return rows[0], nil
+	return *view, nil
 }
 
 // listedConversation is a row of the queries that make a page: the total in
@@ -173,21 +189,48 @@ type conversationRow struct {
 	MessageMediaType *string          `db:"message_media_type"`
 	MessageDeletedAt *time.Time       `db:"message_deleted_at"`
 	MessageCreatedAt *time.Time       `db:"message_created_at"`
+
+	Position int `db:"position"` // in what was asked for, from 1
 }
 
 // rows is the conversations of the ids, in their order, without those that
 // aren't the organization's.
 func (c *Conversations) rows(ctx context.Context, org domain.OrganizationID, ids []domain.ConversationID) ([]domain.ConversationView, error) {
-	if len(ids) == 0 {
-		return nil, nil
+	keys := make([]conversationKey, len(ids))
+	for i, id := range ids {
+		keys[i] = conversationKey{org, id}
 	}
-	var rows []conversationRow
-	if err := c.reads.db.SelectContext(ctx, &rows, c.reads.queries.ConversationRows, org, uuidsOf(ids)); err != nil {
+	found, err := c.views(ctx, keys)
+	if err != nil {
 		return nil, err
 	}
-	views := make([]domain.ConversationView, len(rows))
+	views := make([]domain.ConversationView, 0, len(found))
+	for _, view := range found {
+		if view != nil {
+			views = append(views, *view)
+		}
+	}
+	return views, nil
+}
+
+// views is each conversation as its organization sees it; nil for what isn't
+// there.
+func (c *Conversations) views(ctx context.Context, keys []conversationKey) ([]*domain.ConversationView, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	organizations, ids := make([][16]byte, len(keys)), make([][16]byte, len(keys))
+	for i, key := range keys {
+		organizations[i], ids[i] = key.organization, key.id
+	}
+	var rows []conversationRow
+	if err := c.reads.db.SelectContext(ctx, &rows, c.reads.queries.ConversationRows, organizations, ids); err != nil {
+		return nil, err
+	}
+	views := make([]*domain.ConversationView, len(keys))
 	for i := range rows {
-		views[i] = rows[i].view()
+		view := rows[i].view()
+		views[rows[i].Position-1] = &view
 	}
 	return views, nil
 }

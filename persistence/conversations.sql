@@ -143,9 +143,10 @@ SELECT c.id, c.organization_id, c.channel_id, c.contact_id, c.status::text AS st
        ct.provider_id AS contact_provider_id, ct.display_name AS contact_name,
        ch.name AS channel_name, ch.provider::text AS provider, u.name AS holder_name,
        m.id AS message_id, m.direction::text AS message_direction, m.body AS message_body,
-       m.media_type AS message_media_type, m.deleted_at AS message_deleted_at, m.created_at AS message_created_at
-FROM unnest($2::uuid[]) WITH ORDINALITY AS asked (id, position)
-JOIN conversations c ON c.id = asked.id AND c.organization_id = $1
+       m.media_type AS message_media_type, m.deleted_at AS message_deleted_at, m.created_at AS message_created_at,
+       asked.position
+FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (organization, id, position)
+JOIN conversations c ON c.id = asked.id AND c.organization_id = asked.organization
 JOIN contacts ct ON ct.id = c.contact_id
 JOIN channels ch ON ch.id = c.channel_id
 LEFT JOIN users u ON u.id = c.assigned_agent_id

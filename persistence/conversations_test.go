@@ -1,7 +1,9 @@
 package persistence_test
 
 import (
+	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +16,13 @@ import (
 
 // first is the first page of a list.
 var first = domain.Page{Number: 1, Limit: 20}
+
+func newConversations(t *testing.T, reads *persistence.Reads) *persistence.Conversations {
+	t.Helper()
+	conversations := persistence.NewConversations(reads)
+	running(t, conversations.Run)
+	return conversations
+}
 
 func idsOf(views []domain.ConversationView) (ids []domain.ConversationID) {
 	for _, v := range views {
@@ -53,7 +62,7 @@ func TestListPicksAndOrders(t *testing.T) {
 	i := newInbox(t, database)
 	other := newTenant(t, database, "two")
 	other.conversation(number(1), "Grace Hopper", time.Hour)
-	conversations := persistence.NewConversations(openReads(t, database))
+	conversations := newConversations(t, openReads(t, database))
 	all := []domain.ConversationID{i.page, i.completed, i.assigned, i.pending}
 
 	cases := map[string]struct {
@@ -104,7 +113,7 @@ func TestListPages(t *testing.T) {
 	for i := range 5 {
 		want = append(want, n.conversation(number(i), "", -time.Duration(i/2)*time.Hour)) // some at the same time
 	}
-	conversations := persistence.NewConversations(openReads(t, database))
+	conversations := newConversations(t, openReads(t, database))
 	for _, search := range []string{"", "4915"} {
 		var got []domain.ConversationID
 		for page := 1; page <= 3; page++ {
@@ -127,7 +136,7 @@ func TestListPages(t *testing.T) {
 
 func TestListOfNothing(t *testing.T) {
 	t.Parallel()
-	conversations := persistence.NewConversations(openReads(t, persistencetest.New(t)))
+	conversations := newConversations(t, openReads(t, persistencetest.New(t)))
 	views, meta, err := conversations.List(t.Context(), newID[domain.OrganizationID](), domain.ConversationFilter{Search: "x", Page: first})
 	require.NoError(t, err)
 	require.Empty(t, views)
@@ -139,7 +148,7 @@ func TestSearchFindsTheNewestMessages(t *testing.T) {
 	database := persistencetest.New(t)
 	n := newTenant(t, database, "one")
 	id := n.conversation(number(1), "", 0)
-	conversations := persistence.NewConversations(openReads(t, database))
+	conversations := newConversations(t, openReads(t, database))
 	found := func(text string) (bool, bool) {
 		views, meta, err := conversations.List(t.Context(), n.org, domain.ConversationFilter{Search: text, Page: first})
 		require.NoError(t, err)
@@ -177,7 +186,7 @@ func TestSearchOfAWholeNumberReachesBeyondTheNewest(t *testing.T) {
 			SELECT gen_random_uuid(), $1, 'WHATSAPP', i FROM generate_series(1, 1000) i RETURNING id)
 		INSERT INTO conversations (id, organization_id, channel_id, contact_id, last_message_at, change_id)
 		SELECT gen_random_uuid(), $1, $2, id, $3, gen_random_uuid() FROM c`, n.org, n.channel, dawn)
-	conversations := persistence.NewConversations(openReads(t, database))
+	conversations := newConversations(t, openReads(t, database))
 	views, meta, err := conversations.List(t.Context(), n.org, domain.ConversationFilter{Search: "4930123456", Page: first})
 	require.NoError(t, err)
 	require.Equal(t, []domain.ConversationID{old}, idsOf(views))
@@ -199,7 +208,7 @@ func TestTotalsAreCountedUpToTheirBound(t *testing.T) {
 			INSERT INTO conversations (id, organization_id, channel_id, contact_id, last_message_at, change_id)
 			SELECT gen_random_uuid(), $1, $2, id, $3, gen_random_uuid() FROM c`, n.org, n.channel, dawn, count)
 	}
-	conversations := persistence.NewConversations(openReads(t, database))
+	conversations := newConversations(t, openReads(t, database))
 	total := func(filter domain.ConversationFilter) (int, bool) {
 		filter.Page = domain.Page{Number: 500, Limit: 20} // the last there is
 		views, meta, err := conversations.List(t.Context(), n.org, filter)
@@ -231,7 +240,7 @@ func TestGetIsTheWholeRow(t *testing.T) {
 	n.assign(id, ada)
 	m := n.message(id, domain.Message{Body: "Hello"})
 	n.exec(`UPDATE conversations SET pending_since = $2, first_response_at = $2, window_expires_at = $2, unread_count = 3, version = 9 WHERE id = $1`, id, dawn)
-	conversations := persistence.NewConversations(openReads(t, database))
+	conversations := newConversations(t, openReads(t, database))
 
 	view, err := conversations.Get(t.Context(), n.org, id)
 	require.NoError(t, err)
@@ -257,6 +266,36 @@ func TestGetIsTheWholeRow(t *testing.T) {
 	require.ErrorIs(t, err, domain.ErrNotFound)
 }
 
+func TestManyGetsAtOnceKeepOrganizationsApart(t *testing.T) {
+	t.Parallel()
+	database := persistencetest.New(t)
+	tenants := []*tenant{newTenant(t, database, "one"), newTenant(t, database, "two")}
+	ids := make([][]domain.ConversationID, len(tenants))
+	for i, n := range tenants {
+		for c := range 20 {
+			ids[i] = append(ids[i], n.conversation(number(c), "Grace", time.Minute))
+		}
+	}
+	conversations := newConversations(t, openReads(t, database))
+	var asking sync.WaitGroup
+	for asker, n := range tenants {
+		for owner := range tenants {
+			for _, id := range ids[owner] {
+				asking.Go(func() {
+					view, err := conversations.Get(t.Context(), n.org, id)
+					switch {
+					case asker != owner && !errors.Is(err, domain.ErrNotFound):
+						t.Errorf("a stranger asked for %s and got %v", id, err)
+					case asker == owner && (err != nil || view.ID != id || view.Organization != n.org):
+						t.Errorf("the owner asked for %s and got %s, %v", id, view.ID, err)
+					}
+				})
+			}
+		}
+	}
+	asking.Wait()
+}
+
 func TestMessagesComeNewestFirstFromTheCursorOn(t *testing.T) {
 	t.Parallel()
 	database := persistencetest.New(t)
@@ -270,7 +309,7 @@ func TestMessagesComeNewestFirstFromTheCursorOn(t *testing.T) {
 	slices.Reverse(ids)
 	n.exec(`INSERT INTO attachments (organization_id, message_id, state, file_name, mime_type, size_bytes, created_at)
 		VALUES ($1, $2, 'stored', 'a.pdf', 'application/pdf', 12, $3), ($1, $2, 'pending', NULL, NULL, NULL, now())`, n.org, ids[0], dawn)
-	conversations := persistence.NewConversations(openReads(t, database))
+	conversations := newConversations(t, openReads(t, database))
 	read := func(before domain.MessageID) []domain.MessageView {
 		views, err := conversations.Messages(t.Context(), n.org, id, before, 2)
 		require.NoError(t, err)
@@ -318,7 +357,7 @@ func TestAuditPagesNewestFirst(t *testing.T) {
 		SELECT gen_random_uuid(), $1, i, 'ACCEPTED', CASE WHEN i = 5 THEN $2::uuid END, jsonb_build_object('agentId', $2::uuid, 'reason', i::text), $3
 		FROM generate_series(1, 5) i`, id, ada, dawn)
 	n.exec(`UPDATE conversations SET event_seq = 5 WHERE id = $1`, id)
-	conversations := persistence.NewConversations(openReads(t, database))
+	conversations := newConversations(t, openReads(t, database))
 	read := func(page int) ([]domain.AuditView, domain.PageMeta) {
 		views, meta, err := conversations.Audit(t.Context(), n.org, id, domain.Page{Number: page, Limit: 2})
 		require.NoError(t, err)
@@ -358,7 +397,7 @@ func TestOrganizationsNeverSeeEachOther(t *testing.T) {
 	a.exec(`INSERT INTO conversation_events (id, conversation_id, seq, event_type) VALUES (gen_random_uuid(), $1, 1, 'CREATED')`, a.pending)
 	a.exec(`UPDATE conversations SET event_seq = 1 WHERE id = $1`, a.pending)
 	reads := openReads(t, database)
-	conversations, users := persistence.NewConversations(reads), persistence.NewUsers(reads)
+	conversations, users := newConversations(t, reads), persistence.NewUsers(reads)
 
 	for _, filter := range []domain.ConversationFilter{
 		{}, {Channel: a.channel}, {Holder: a.ada}, {Holder: a.ada, Channel: a.channel}, {Search: "secret"}, {Search: number(1)},
@@ -396,7 +435,7 @@ func TestReadsFailAsUnavailableWhileTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	server := persistencetest.NewServer(t)
 	reads := openReads(t, server.New(t))
-	conversations, users := persistence.NewConversations(reads), persistence.NewUsers(reads)
+	conversations, users := newConversations(t, reads), persistence.NewUsers(reads)
 	org, id := newID[domain.OrganizationID](), newID[domain.ConversationID]()
 	server.Stop()
 	_, _, err := conversations.List(t.Context(), org, domain.ConversationFilter{Page: first})

@@ -12,9 +12,10 @@
 // of REST ([Conversations], [Users]), the small writes that belong to no
 // conversation ([Sessions], [DeadLetters], [Seed]), and what actors and webhooks
 // ask for one by one and by the thousand: a [Loader] for the states of
-// conversations, [Identities] for whose the aliases of customers are. Those two
-// collect what is asked while a query runs into the next one, so a query answers
-// up to 500 questions and a lonely question waits for nobody.
+// conversations, [Identities] for whose the aliases of customers are. Those two,
+// and the conversation that a command is answered with, collect what is asked
+// while a query runs into the next one, so a query answers up to 500 questions
+// and a lonely question waits for nobody.
 //
 // [Registry] holds the configuration (channels and users) in memory, because
 // every webhook and request asks for it, and which sessions have ended. It

@@ -77,22 +77,7 @@ func (i *Identities) Run(ctx context.Context) error {
 // ConversationOf is the conversation on the channel that has the message with
 // the platform's id; the zero id when none has. It fails as Known does.
 func (i *Identities) ConversationOf(ctx context.Context, channel domain.ChannelID, providerMessageID string) (domain.ConversationID, error) {
-	answer := make(chan answered[domain.ConversationID], 1)
-	i.places.ask(messageName{channel, providerMessageID}, func(id domain.ConversationID, err error) {
-		answer <- answered[domain.ConversationID]{id, err}
-	})
-	select {
-	case <-ctx.Done():
-		return domain.ConversationID{}, fmt.Errorf("look up the conversation of a message: %w", ctx.Err())
-	case a := <-answer:
-		return a.value, a.err
-	}
-}
-
-// answered is what a batcher called done with.
-type answered[T any] struct {
-	value T
-	err   error
+	return i.places.await(ctx, messageName{channel, providerMessageID})
 }
 
 // Known tells which of the aliases are known and whose they are: the contact

@@ -102,6 +102,7 @@ func (o *owner) submit(cmd domain.Command, distort ...func(*domain.Change)) <-ch
 	require.NoError(o.t, err)
 	for _, d := range distort {
 		d(&change)
+		after = change.After
 	}
 	verdict := make(chan domain.Verdict, 1)
 	o.hand(after, change, func(v domain.Verdict) { verdict <- v })
@@ -137,6 +138,16 @@ func await(t testing.TB, verdict <-chan domain.Verdict) domain.Verdict {
 	case <-time.After(patience):
 		require.Fail(t, "no verdict came")
 		return domain.Verdict{}
+	}
+}
+
+// come waits for a signal.
+func come(t testing.TB, signal <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-signal:
+	case <-time.After(patience):
+		require.Fail(t, "what was to come didn't")
 	}
 }
 

@@ -84,6 +84,7 @@ func (p *player) load() bool {
 			p.state, p.lineage, p.known = state, &domain.Lineage{}, domain.MessageSet{}
 			return true
 		}
+		<-time.After(5 * time.Millisecond)
 	}
 	p.t.Error("the state can't be loaded")
 	return false
@@ -159,12 +160,10 @@ type ledger struct {
 
 func newLedger() *ledger { return &ledger{answers: map[string]error{}} }
 
-func (l *ledger) note(bodies []string, answers []error) {
+func (l *ledger) note(body string, answer error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, body := range bodies {
-		l.answers[body] = answers[i]
-	}
+	l.answers[body] = answer
 }
 
 // bodies is what got that answer.

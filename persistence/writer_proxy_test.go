@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -22,6 +23,7 @@ type proxy struct {
 
 	mu    sync.Mutex
 	away  bool // who comes is turned away
+	slow  bool // what clients send trickles
 	watch func(packet) fate
 	links map[*link]bool
 }
@@ -70,7 +72,8 @@ func newProxy(t testing.TB, database string) (*proxy, string) {
 	p.running.Go(p.accept)
 	t.Cleanup(func() {
 		require.NoError(t, listener.Close())
-		p.cutAll()
+		p.turnAway(true)
+		p.cutLinks()
 		p.running.Wait()
 	})
 	u.Host = listener.Addr().String()
@@ -92,10 +95,17 @@ func (p *proxy) turnAway(away bool) {
 	p.away = away
 }
 
-func (p *proxy) cutAll() {
+// trickle makes what clients send from now on arrive slowly, and hardly
+// anything be on its way: it is still with the client.
+func (p *proxy) trickle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.away = true
+	p.slow = true
+}
+
+func (p *proxy) cutLinks() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for l := range p.links {
 		l.cut()
 	}
@@ -144,9 +154,17 @@ func (p *proxy) serve(client net.Conn) {
 		return
 	}
 	p.links[l] = true
+	slow := p.slow
 	p.mu.Unlock()
 	var pumps sync.WaitGroup
-	pumps.Go(func() { defer l.cut(); p.pump(l, client, server, false) })
+	pumps.Go(func() {
+		defer l.cut()
+		if slow {
+			drip(client, server)
+			return
+		}
+		p.pump(l, client, server, false)
+	})
 	pumps.Go(func() { defer l.cut(); p.pump(l, server, client, true) })
 	pumps.Wait()
 	p.mu.Lock()
@@ -175,6 +193,21 @@ func (p *proxy) pump(l *link, from io.Reader, to io.Writer, fromServer bool) {
 		if err := l.deliver(to, append(header, m.body...), p.fate(m)); err != nil {
 			return
 		}
+	}
+}
+
+// drip copies some 30 MB a second.
+func drip(from, to net.Conn) {
+	if tcp, ok := from.(*net.TCPConn); !ok || tcp.SetReadBuffer(16<<10) != nil {
+		return
+	}
+	pace := time.NewTicker(time.Millisecond)
+	defer pace.Stop()
+	for {
+		if _, err := io.CopyN(to, from, 32<<10); err != nil {
+			return
+		}
+		<-pace.C
 	}
 }
 

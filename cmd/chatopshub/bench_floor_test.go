@@ -110,16 +110,22 @@ func newBareDatabase(b *testing.B, db *persistencetest.Database) *bareDatabase {
 		s.conversations = append(s.conversations, entropy())
 	}
 	for _, s := range d.shares {
-		d.rows.exec(`WITH contact AS (INSERT INTO contacts (id, organization_id, provider, provider_id)
-				SELECT id, $2, 'WHATSAPP', id::text FROM unnest($1::uuid[]) AS id RETURNING id)
-			INSERT INTO conversations (id, organization_id, channel_id, contact_id, change_id)
-			SELECT id, $2, $3, id, id FROM contact`, s.conversations, d.rows.org, d.rows.channel)
+		insertConversations(d.rows, s.conversations)
 	}
 	for i, agent := range manyAgents(d.rows, floorConnections*floorBatch) {
 		s := d.shares[i%floorConnections]
 		s.agents = append(s.agents, agent.id)
 	}
 	return d
+}
+
+// insertConversations makes conversations with these ids, each of a customer of
+// its own.
+func insertConversations(n *tenantRows, ids [][16]byte) {
+	n.exec(`WITH contact AS (INSERT INTO contacts (id, organization_id, provider, provider_id)
+			SELECT id, $2, 'WHATSAPP', id::text FROM unnest($1::uuid[]) AS id RETURNING id)
+		INSERT INTO conversations (id, organization_id, channel_id, contact_id, change_id)
+		SELECT id, $2, $3, id, id FROM contact`, ids, n.org, n.channel)
 }
 
 // store runs transactions for that many rows and returns how long they took.

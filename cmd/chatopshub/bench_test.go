@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/persistence/persistencetest"
@@ -24,16 +26,18 @@ import (
 // ratio is what counts; the rates are those of one machine on one day. Load
 // generator, server and database share its cores.
 
-// benchFloors is off for a profile of the program alone.
-var benchFloors = flag.Bool("floors", true, "measure the floors of the program's benchmarks, too")
+var (
+	// Off for a profile of the program alone.
+	benchFloors = flag.Bool("floors", true, "measure the floors of the program's benchmarks, too")
+	// The more come at once, the more go into one transaction.
+	benchClients = flag.Int("clients", 1000, "how many requests are under way at once")
+)
 
 const (
-	// benchClients is how many requests are under way at once.
-	benchClients = 512
 	// benchAgents is how many want conversations.
 	benchAgents = 1000
 	// benchThreads is how many conversations there are, benchStep how many
-	// requests are measured before the floors have their turn.
+	// webhooks are measured before the floors have their turn.
 	benchThreads = 2000
 	benchStep    = 6000
 
@@ -148,11 +152,11 @@ func inSeries(a, b float64) float64 { return 1 / (1/a + 1/b) }
 // ratio is to doing both in series.
 func BenchmarkIngest(b *testing.B) {
 	s := startBench(b)
-	ours := dialClients(b, s.program.url(), benchClients)
+	ours := dialClients(b, s.program.url(), *benchClients)
 	s.begin(ours)
 	endpoint := httptest.NewServer(bareWebhook())
 	b.Cleanup(endpoint.Close)
-	bare, database := dialClients(b, endpoint.URL, benchClients), newBareDatabase(b, s.db)
+	bare, database := dialClients(b, endpoint.URL, *benchClients), newBareDatabase(b, s.db)
 	var messages, posts, rows series
 	for b.Loop() {
 		requests := s.messages(benchStep)
@@ -177,10 +181,10 @@ func BenchmarkIngest(b *testing.B) {
 // the same rows in large batches; the ratio is to doing both in series.
 func BenchmarkAccept(b *testing.B) {
 	s := startBench(b)
-	ours := dialClients(b, s.program.url(), benchClients)
+	ours := dialClients(b, s.program.url(), *benchClients)
 	s.begin(ours)
 	accept, release := s.commands("accept"), s.commands("release")
-	bare, database := s.bareCommands(accept[0], release[0], benchClients), newBareDatabase(b, s.db)
+	bare, database := s.bareCommands(accept[0], release[0], *benchClients), newBareDatabase(b, s.db)
 	var accepts, answers, rows series
 	for b.Loop() {
 		if *benchFloors {
@@ -247,4 +251,52 @@ func (s *bench) bareCommands(accept, release []byte, n int) clients {
 	endpoint := httptest.NewServer(bareCommand(http.StatusOK, answer))
 	s.b.Cleanup(endpoint.Close)
 	return dialClients(s.b, endpoint.URL, n)
+}
+
+// BenchmarkResidentConversation measures the memory that a conversation takes
+// which is loaded and has nothing to do: state, actor and directory.
+func BenchmarkResidentConversation(b *testing.B) {
+	const residents = 20_000
+	s := startBench(b)
+	s.load(s.newConversations(1000)) // connections and buffers are there
+	var taken uint64
+	for b.Loop() {
+		ids := s.newConversations(residents)
+		before := heapInUse()
+		s.load(ids)
+		taken += heapInUse() - before
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(taken)/float64(b.N)/residents, "B/conversation")
+}
+
+// newConversations makes conversations that no actor knows yet.
+func (s *bench) newConversations(n int) []domain.ConversationID {
+	ids, raw := make([]domain.ConversationID, n), make([][16]byte, n)
+	for i := range ids {
+		raw[i] = entropy()
+		ids[i] = domain.ConversationID(raw[i])
+	}
+	insertConversations(s.tenantRows, raw)
+	return ids
+}
+
+// load makes conversations resident, by asking each for what changes nothing.
+func (s *bench) load(ids []domain.ConversationID) {
+	s.b.Helper()
+	by := domain.Caller{Organization: s.org, User: s.agents[0].id, Role: domain.RoleAdmin}
+	var asking errgroup.Group
+	asking.SetLimit(500)
+	for _, id := range ids {
+		asking.Go(func() error { return s.program.actors.inbox.Do(s.b.Context(), id, domain.Read{By: by}) })
+	}
+	require.NoError(s.b, asking.Wait())
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC() // what pools let go in two steps
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

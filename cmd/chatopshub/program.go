@@ -210,7 +210,7 @@ func (p *program) openStorage(ctx context.Context) error {
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
-	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.sessions.Run)
+	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
 	p.keep("writer", writer.Run)
 	select {

@@ -95,12 +95,9 @@ func (s *server) internal(req *request) *Problem {
 // logRequest writes the one line about a request. The query stays out: it can
 // hold what a customer wrote.
 func (s *server) logRequest(r *http.Request, rec *recorder, req *request, took time.Duration) {
-	level := slog.LevelInfo
-	switch {
-	case rec.status >= 500:
-		level = slog.LevelError
-	case r.URL.Path == healthPath || r.URL.Path == readyPath:
-		level = slog.LevelDebug
+	level := levelOf(r.URL.Path, rec.status)
+	if !s.Log.Enabled(r.Context(), level) {
+		return
 	}
 	attrs := []slog.Attr{
 		slog.String("request", req.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
@@ -114,6 +111,21 @@ func (s *server) logRequest(r *http.Request, rec *recorder, req *request, took t
 		attrs = append(attrs, slog.Any("error", req.cause))
 	}
 	s.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// levelOf is how loudly a request is logged. Probes, which come every second,
+// and webhooks, which come by the thousand, are worth a line when they fail:
+// the metrics count the others.
+func levelOf(path string, status int) slog.Level {
+	switch {
+	case status >= http.StatusInternalServerError:
+		return slog.LevelError
+	case status >= http.StatusBadRequest:
+		return slog.LevelInfo
+	case path == healthPath, path == readyPath, strings.HasPrefix(path, webhooksPath):
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // requestID takes over the client's id of the request when it is harmless in

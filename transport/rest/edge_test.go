@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,6 +47,30 @@ func TestTheLogKeepsSecretsOut(t *testing.T) {
 	require.NotContains(t, log, "Bearer")
 	require.Contains(t, log, f.agent.ID.String())
 	require.Contains(t, log, `"path":"/api/conversations"`)
+}
+
+func TestOnlyWhatIsWorthALineIsLogged(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		path   string
+		status int
+		want   slog.Level
+	}{
+		{"/api/conversations", 200, slog.LevelInfo}, {"/api/conversations", 409, slog.LevelInfo}, {"/api/conversations", 503, slog.LevelError},
+		{"/api/webhooks/whatsapp", 200, slog.LevelDebug}, {"/api/webhooks/messenger", 401, slog.LevelInfo},
+		{"/api/webhooks/whatsapp", 503, slog.LevelError},
+		{"/healthz", 200, slog.LevelDebug}, {"/readyz", 200, slog.LevelDebug}, {"/readyz", 503, slog.LevelError},
+	}
+	for _, test := range tests {
+		require.Equal(t, test.want, levelOf(test.path, test.status), "%+v", test)
+	}
+	f := newFixture(t, func(f *fixture) {
+		f.config.Log = slog.New(slog.NewJSONHandler(f.log, nil)) // from info on
+	})
+	f.send(f.request(http.MethodGet, "/healthz", nil))
+	f.send(f.request(http.MethodGet, "/nowhere", nil))
+	require.NotContains(t, f.log.String(), "healthz")
+	require.Contains(t, f.log.String(), "nowhere")
 }
 
 func TestCrossOrigin(t *testing.T) {

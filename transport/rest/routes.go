@@ -14,6 +14,9 @@ import (
 const (
 	healthPath = "/healthz"
 	readyPath  = "/readyz"
+	// webhooksPath is what the platforms' callback URLs begin with; they are
+	// served beside the API.
+	webhooksPath = "/api/webhooks/"
 )
 
 // operation is what register needs to know of one.

@@ -70,7 +70,8 @@ func TestDecodePayload(t *testing.T) {
 func TestDecodePayloadStopsWhenAsked(t *testing.T) {
 	t.Parallel()
 	n := 0
-	for range engineio.DecodePayload([]byte("2\x1e3\x1e6")) {
+	for _, err := range engineio.DecodePayload([]byte("2\x1e3\x1e6")) {
+		require.NoError(t, err)
 		n++
 		break
 	}
