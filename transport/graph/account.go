@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -161,6 +162,9 @@ func (c *Client) InspectToken(ctx context.Context, a Account, appID string) (Tok
 	app := Account{Provider: a.Provider, ID: a.ID, Token: Secret(appID + "|" + string(a.AppSecret))}
 	r := call{method: http.MethodGet, path: "debug_token", query: url.Values{"input_token": {string(a.Token)}}}
 	if err := c.do(ctx, app, r, &answer); err != nil {
+		if failed, ok := errors.AsType[*domain.CallError](err); ok {
+			failed.Text = a.scrub(failed.Text) // the inspected token isn't the one that the call was made with
+		}
 		return Token{}, err
 	}
 	t := Token{

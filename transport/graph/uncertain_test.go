@@ -3,6 +3,8 @@ package graph
 import (
 	"bytes"
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,8 +29,9 @@ func TestWhatCertainlyWasntSent(t *testing.T) {
 	require.NoError(t, refusing.Close())
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
-	selfSigned := httptest.NewTLSServer(http.NotFoundHandler())
-	selfSigned.Config.ErrorLog = nil
+	selfSigned := httptest.NewUnstartedServer(http.NotFoundHandler())
+	selfSigned.Config.ErrorLog = log.New(io.Discard, "", 0) // that its certificate is refused is the point
+	selfSigned.StartTLS()
 	t.Cleanup(selfSigned.Close)
 	for name, base := range map[string]string{
 		"refused":            "http://" + refusing.Addr().String(),
