@@ -44,7 +44,8 @@ type letter struct {
 	due   time.Time
 	order uint64 // among those due at the same time
 	tries int
-	taken chan struct{}
+	taken chan struct{} // closed once it was answered 200
+	then  []*letter     // posted after it, whenever they are due; guarded by the courier's lock
 }
 
 func newCourier(secret string, retry time.Duration) *courier {
@@ -60,22 +61,35 @@ func newCourier(secret string, retry time.Duration) *courier {
 	return c
 }
 
-// add has a webhook posted at a time; the channel is closed once it was taken.
-func (c *courier) add(url string, at time.Time, body []byte) <-chan struct{} {
+// add has a webhook posted at a time, and not before another was taken; nil:
+// it waits for none.
+func (c *courier) add(url string, at time.Time, body []byte, after *letter) *letter {
 	l := &letter{url: url, body: body, due: at, taken: make(chan struct{})}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.pending++
-	c.mu.Unlock()
+	if after != nil && !after.isTaken() {
+		after.then = append(after.then, l)
+		return l
+	}
 	c.queue(l)
-	return l.taken
+	return l
 }
 
+func (l *letter) isTaken() bool {
+	select {
+	case <-l.taken:
+		return true
+	default:
+		return false
+	}
+}
+
+// queue puts a letter among the waiting ones. The caller holds the lock.
 func (c *courier) queue(l *letter) {
-	c.mu.Lock()
 	c.order++
 	l.order = c.order
 	heap.Push(&c.due, l)
-	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
 	default: // it will look anyway
@@ -125,17 +139,19 @@ func (c *courier) next(now time.Time) (*letter, time.Duration) {
 
 // deliver posts once; what wasn't taken is queued again, a little later each time.
 func (c *courier) deliver(l *letter) {
-	if err := c.post(l); err != nil {
+	err := c.post(l)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
 		l.tries++
 		l.due = time.Now().Add(min(c.retry<<min(l.tries-1, 10), 50*c.retry))
-		if c.ctx.Err() == nil {
-			c.queue(l)
-		}
+		c.queue(l)
 		return
 	}
 	close(l.taken)
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	for _, next := range l.then {
+		c.queue(next)
+	}
 	c.pending--
 	close(c.changed)
 	c.changed = make(chan struct{})

@@ -3,7 +3,6 @@ package graphtest
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -23,7 +22,7 @@ type Habits struct {
 	Delivers float64              // share of messages that are delivered, 0 to 1
 	Reads    float64              // share of messages that are delivered and read
 	Delay    [2]time.Duration     // from and to: between a message and its first report, and from each to the next
-	Disorder bool                 // the reports about one message come in any order
+	Disorder bool                 // the reports about one message come in any order; else each waits for the one before
 	Repeats  int                  // how often a report comes again
 	Overtake bool                 // the first report is taken before the send is answered
 	Fails    func(Taken) int      // code of the failure that is told instead of a delivery (WhatsApp); 0: none
@@ -59,15 +58,15 @@ func (s *Server) write(accountID string, from Customer, content func(Provider) (
 	}
 	s.know(from)
 	key, value := content(a.Provider)
-	return s.say(a, from, time.Now(), key, value), nil
+	return s.say(a, from, time.Now(), key, value, nil), nil
 }
 
-// say posts a message of a customer at a time. The caller holds the lock.
-func (s *Server) say(a *account, from Customer, at time.Time, key string, value any) (id string) {
+// say posts a message of a customer, as tell does. The caller holds the lock.
+func (s *Server) say(a *account, from Customer, at time.Time, key string, value any, after *letter) (id string) {
 	id = messageID(a.Provider, s.newID())
 	if a.Provider == Messenger {
 		message := map[string]any{"message": map[string]any{"mid": id, key: value}}
-		s.tell(Messenger, at, s.pageEvent(a.ID, from.PSID, a.ID, at, message))
+		s.tell(Messenger, at, s.pageEvent(a.ID, from.PSID, a.ID, at, message), after)
 		return id
 	}
 	message := map[string]any{"id": id, "timestamp": seconds(at), "type": key, key: value}
@@ -78,7 +77,7 @@ func (s *Server) say(a *account, from Customer, at time.Time, key string, value 
 	if from.UserID != "" {
 		message["from_user_id"], contact["user_id"] = from.UserID, from.UserID
 	}
-	s.tell(WhatsApp, at, s.numberEvent(a, map[string]any{"contacts": []any{contact}, "messages": []any{message}}))
+	s.tell(WhatsApp, at, s.numberEvent(a, map[string]any{"contacts": []any{contact}, "messages": []any{message}}), after)
 	return id
 }
 
@@ -100,46 +99,52 @@ func (s *Server) know(c Customer) {
 }
 
 // react has the customer deal with a message, by the habits. The caller holds
-// the lock. The channel is closed when the first report was taken.
+// the lock. The channel is closed when the first report was taken; nil where
+// there is none.
 func (s *Server) react(t Taken) <-chan struct{} {
 	h, r := s.cfg.Habits, chance(s.cfg.Seed+1, t.Recipient, t.Nth)
 	reports := s.reports(t, r)
 	at, times := t.At, make([]time.Time, len(reports))
 	for i := range reports {
-		if h.Overtake && i == 0 {
-			times[i] = at
-			continue
+		if !h.Overtake || i > 0 {
+			at = at.Add(between(r, h.Delay))
 		}
-		at = at.Add(between(r, h.Delay))
 		times[i] = at
 	}
+	last := at
 	if h.Disorder {
 		r.Shuffle(len(times), func(i, j int) { times[i], times[j] = times[j], times[i] })
 	}
-	var first <-chan struct{}
+	var first, previous *letter
 	for i, report := range reports {
 		for range 1 + h.Repeats {
-			done := s.tell(t.Provider, times[i], report(times[i]))
+			previous = s.tell(t.Provider, times[i], report(times[i]), previous)
 			if first == nil {
-				first = done
+				first = previous
+			}
+			if h.Disorder {
+				previous = nil // they wait for their time alone
 			}
 		}
 	}
-	if h.Answers != nil && len(times) > 0 {
-		s.answerBack(t, slices.MaxFunc(times, time.Time.Compare), h.Answers(t))
+	if h.Answers != nil {
+		s.answerBack(t, last, previous)
 	}
-	return first
+	if first == nil {
+		return nil
+	}
+	return first.taken
 }
 
 // answerBack posts what the customer writes, once everything is read.
-func (s *Server) answerBack(t Taken, after time.Time, texts []string) {
+func (s *Server) answerBack(t Taken, at time.Time, after *letter) {
 	from, known := s.customers[t.Recipient]
 	if !known {
 		from = stranger(t)
 	}
-	for i, text := range texts {
+	for i, text := range s.cfg.Habits.Answers(t) {
 		key, value := words(t.Provider, text)
-		s.say(s.accounts[t.Account], from, after.Add(time.Duration(i+1)*time.Millisecond), key, value)
+		s.say(s.accounts[t.Account], from, at.Add(time.Duration(i+1)*time.Millisecond), key, value, after)
 	}
 }
 

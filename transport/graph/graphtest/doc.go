@@ -28,13 +28,16 @@
 // # Webhooks
 //
 // They are escaped and signed as Meta's are, posted at their time by up to 32
-// posts at once, in no promised order, and again until the answer is 200.
-// Drain waits for the last.
+// posts at once, and again until the answer is 200. Those about one message wait
+// for one another, unless Habits.Disorder says otherwise; all others come in no
+// promised order. Drain waits for the last.
 //
 // # Concurrency, life, bounds
 //
-// [Start] owns all goroutines and [Server.Close] ends them. The server's lock is
+// Every call has its own goroutine, as net/http has it; one more hands out
+// webhooks, and each that is being posted has one. [Start] owns all goroutines and [Server.Close] ends them. The server's lock is
 // taken before the courier's. What is remembered is bounded by Config.Keep (the
 // oldest is forgotten), files by 256 MiB (likewise), waiting webhooks by
-// Config.Backlog (further messages are refused as overload).
+// Config.Backlog (further messages are refused as overload). Of every recipient
+// a count is kept.
 package graphtest

@@ -9,14 +9,14 @@ import (
 	"unicode/utf16"
 )
 
-// tell posts a webhook at a time, if the platform has an address for them. The
-// channel is closed once it was taken; nil where nobody is told.
-func (s *Server) tell(p Provider, at time.Time, body []byte) <-chan struct{} {
+// tell posts a webhook at a time and not before another was taken, if the
+// platform has an address for them; nil where nobody is told.
+func (s *Server) tell(p Provider, at time.Time, body []byte, after *letter) *letter {
 	url := s.cfg.Webhooks[p]
 	if url == "" {
 		return nil
 	}
-	return s.post.add(url, at, body)
+	return s.post.add(url, at, body, after)
 }
 
 // numberEvent is a POST with one change of a number.
