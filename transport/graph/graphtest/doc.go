@@ -35,9 +35,9 @@
 // # Concurrency, life, bounds
 //
 // Every call has its own goroutine, as net/http has it; one more hands out
-// webhooks, and each that is being posted has one. [Start] owns all goroutines and [Server.Close] ends them. The server's lock is
-// taken before the courier's. What is remembered is bounded by Config.Keep (the
-// oldest is forgotten), files by 256 MiB (likewise), waiting webhooks by
-// Config.Backlog (further messages are refused as overload). Of every recipient
-// a count is kept.
+// webhooks, and each that is being posted has one. [Start] owns them all and
+// [Server.Close] ends them. The server's lock is taken before the courier's.
+// What is remembered is bounded by Config.Keep (the oldest is forgotten), files
+// by 256 MiB (likewise), waiting webhooks by Config.Backlog (further messages
+// are refused as overload). Of every recipient a count is kept.
 package graphtest
