@@ -230,7 +230,7 @@ func TestTextForAgents(t *testing.T) {
 	require.Equal(t, "a  b c", readable("a\r\nb\tc"))
 	require.Equal(t, "a\uFFFDb", readable("a\xffb"))
 	long := readable(string(make([]rune, 0)) + "é" + fmt.Sprintf("%0*d", 2*maxText, 0))
-	require.Equal(t, maxText+1, len([]rune(long)))
+	require.Len(t, []rune(long), maxText+1)
 	failed := sendFails(t, answering(t, 400, `{"error":{"message":"for developers","error_user_msg":"for people","code":100}}`), byLink())
 	require.Equal(t, "for people", failed.Text)
 	failed = sendFails(t, answering(t, 400, `{"error":{"code":"100","error_data":"odd"}}`), byLink())

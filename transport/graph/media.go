@@ -228,8 +228,8 @@ func (b *bounded) Read(p []byte) (int, error) {
 		n, err = int(b.left), fmt.Errorf("graph: download: %w", ErrTooLarge)
 	}
 	b.left -= int64(n)
-	if err != nil && err != io.EOF {
-		err = withoutAddress(err)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, ErrTooLarge) {
+		err = unanswered(err, call{}, true)
 	}
 	return n, err
 }

@@ -136,8 +136,7 @@ func TestRedirectsAreCheckedAgain(t *testing.T) {
 		t.Error("fetched from inside")
 	}))
 	t.Cleanup(inside.Close)
-	var server *httptest.Server
-	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/inside":
 			http.Redirect(w, r, inside.URL+"/secret", http.StatusFound)
@@ -201,8 +200,11 @@ func TestTheTokenStaysWithItsHosts(t *testing.T) {
 func TestDownloadsAreBounded(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/chunked" {
+		switch r.URL.Path {
+		case "/chunked":
 			w.(http.Flusher).Flush() // no length is announced
+		case "/broken":
+			w.Header().Set("Content-Length", "2000")
 		}
 		_, _ = w.Write(bytes.Repeat([]byte("x"), 1000))
 	}))
@@ -223,6 +225,11 @@ func TestDownloadsAreBounded(t *testing.T) {
 	got, err := io.ReadAll(download.Body)
 	require.ErrorIs(t, err, ErrTooLarge)
 	require.Len(t, got, 999)
+	require.NoError(t, download.Body.Close())
+	download, err = c.Download(t.Context(), whatsAppAccount(), server.URL+"/broken", 9999)
+	require.NoError(t, err)
+	_, err = io.ReadAll(download.Body)
+	require.Equal(t, domain.FailureTransient, callError(t, err).Class)
 	require.NoError(t, download.Body.Close())
 }
 

@@ -3,7 +3,6 @@ package graph
 import (
 	"bytes"
 	"io"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -201,7 +200,7 @@ func TestConnectionTestsThatFail(t *testing.T) {
 	token, err := client.InspectToken(t.Context(), dead, "1517776481860111")
 	require.NoError(t, err)
 	require.False(t, token.Valid)
-	require.True(t, strings.Contains(token.Problem, "expired"))
+	require.Contains(t, token.Problem, "expired")
 	dead.AppSecret = ""
 	_, err = client.InspectToken(t.Context(), dead, "1517776481860111")
 	require.Equal(t, domain.CallWrongAccount, callError(t, err).Code)

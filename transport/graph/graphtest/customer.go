@@ -35,7 +35,8 @@ func (s *Server) Write(accountID string, from Customer, text string) (string, er
 	return s.write(accountID, from, func(p Provider) (string, any) { return words(p, text) })
 }
 
-// WriteFile is a file that a customer sends; mediaID is what PutMedia gave.
+// WriteFile is a file that a customer sends; mediaID is what PutMedia gave. On
+// Messenger the webhook has its address, which is this server's and so http.
 func (s *Server) WriteFile(accountID string, from Customer, kind, mediaID string) (string, error) {
 	_, mimeType, _ := s.Media(mediaID)
 	return s.write(accountID, from, func(p Provider) (string, any) {

@@ -39,5 +39,6 @@
 // [Server.Close] ends them. The server's lock is taken before the courier's.
 // What is remembered is bounded by Config.Keep (the oldest is forgotten), files
 // by 256 MiB (likewise), waiting webhooks by Config.Backlog (further messages
-// are refused as overload). Of every recipient a count is kept.
+// are refused as overload). Of every recipient a count is kept, and of who wrote
+// the names.
 package graphtest

@@ -43,11 +43,13 @@ func start(t *testing.T, cfg Config) *Server {
 }
 
 // exchange makes one call with a client of its own, so that no connection
-// outlives it.
+// outlives it; status 0: there was no answer.
 func exchange(t *testing.T, method, url, token, body string) (int, map[string]any) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	require.NoError(t, err)
+	if err != nil {
+		return 0, nil
+	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
@@ -56,7 +58,9 @@ func exchange(t *testing.T, method, url, token, body string) (int, map[string]an
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
+	if err != nil {
+		return 0, nil
+	}
 	var answer map[string]any
 	if json.Unmarshal(raw, &answer) != nil {
 		answer = map[string]any{"raw": string(raw)}
