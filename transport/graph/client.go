@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -36,11 +38,12 @@ const maxAnswer = 1 << 20
 // Config says where the Graph API is and how patient the client is. Zero
 // fields have defaults.
 type Config struct {
-	BaseURL         string        // scheme and host; http is for simulators
-	Version         string        // such as v25.0
-	Timeout         time.Duration // of one call; 20 s: the platforms answer in less than one
-	TransferTimeout time.Duration // of an upload, and of a download from its start to its end; 2 min for 100 MB
-	MaxConnections  int           // to one host; 256. More calls wait for a free one within their time
+	BaseURL         string         // scheme and host; http is for simulators
+	Version         string         // such as v25.0
+	Timeout         time.Duration  // of one call; 20 s: the platforms answer in less than one
+	TransferTimeout time.Duration  // of an upload, and of a download from its start to its end; 2 min for 100 MB
+	MaxConnections  int            // to one host; 256. More calls wait for a free one within their time
+	RootCAs         *x509.CertPool // who vouches for the hosts; the system's
 }
 
 // Client calls the Graph API for any number of accounts. It is safe for
@@ -68,8 +71,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Timeout < 0 || cfg.TransferTimeout < 0 || cfg.MaxConnections < 0 {
 		return nil, errors.New("graph: time-outs and connections must not be negative")
 	}
+	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, 256)
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	transport := newTransport(dialer.DialContext, cmp.Or(cfg.MaxConnections, 256))
+	transport := newTransport(cfg, dialer.DialContext)
 	transport.Proxy = http.ProxyFromEnvironment
 	c := &Client{
 		base: base, version: version,
@@ -77,7 +81,7 @@ func New(cfg Config) (*Client, error) {
 		// The API doesn't redirect; whatever does gets no token of ours.
 		calls: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
-	c.media = newMediaClient(base, net.DefaultResolver, cmp.Or(cfg.MaxConnections, 256))
+	c.media = newMediaClient(cfg, base, net.DefaultResolver)
 	return c, nil
 }
 
@@ -90,13 +94,13 @@ func (c *Client) Close() {
 // newTransport speaks HTTP/1.1 only: there, a connection that breaks takes one
 // call along, and nothing repeats a request of which a byte was written. On
 // HTTP/2 it would leave the outcome of all calls in flight uncertain.
-func newTransport(dial func(ctx context.Context, network, address string) (net.Conn, error), connections int) *http.Transport {
+func newTransport(cfg Config, dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		DialContext: dial, Protocols: protocols,
+		DialContext: dial, Protocols: protocols, TLSClientConfig: &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: 60 * time.Second, ExpectContinueTimeout: time.Second,
-		MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections, MaxResponseHeaderBytes: 64 << 10,
+		MaxConnsPerHost: cfg.MaxConnections, MaxIdleConnsPerHost: cfg.MaxConnections, MaxResponseHeaderBytes: 64 << 10,
 	}
 }
 

@@ -120,7 +120,7 @@ func loopbackAnswer(query []byte) []byte {
 func TestANameThatLeadsInside(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, Config{})
-	c.media = newMediaClient(c.base, lyingNames(), 1)
+	c.media = newMediaClient(Config{MaxConnections: 1}, c.base, lyingNames())
 	addresses, err := lyingNames().LookupHost(t.Context(), "lookaside.fbsbx.com")
 	require.NoError(t, err)
 	require.Equal(t, []string{"127.0.0.1"}, addresses)

@@ -24,15 +24,15 @@ const tokenHost = "lookaside.fbsbx.com"
 
 // newMediaClient makes the client for downloads. It goes through no proxy: one
 // would resolve names itself, out of reach of the check at the dial.
-func newMediaClient(base *url.URL, resolver *net.Resolver, connections int) *http.Client {
+func newMediaClient(cfg Config, base *url.URL, resolver *net.Resolver) *http.Client {
 	guarded := &net.Dialer{Timeout: 10 * time.Second, Resolver: resolver, Control: publicOnly}
 	plain := &net.Dialer{Timeout: 10 * time.Second}
-	transport := newTransport(func(ctx context.Context, network, address string) (net.Conn, error) {
+	transport := newTransport(cfg, func(ctx context.Context, network, address string) (net.Conn, error) {
 		if address == hostPort(base) { // configured by the operator, who may run a simulator anywhere
 			return plain.DialContext(ctx, network, address)
 		}
 		return guarded.DialContext(ctx, network, address)
-	}, connections)
+	})
 	transport.ResponseHeaderTimeout = 20 * time.Second
 	c := &Client{base: base}
 	return &http.Client{Transport: transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {

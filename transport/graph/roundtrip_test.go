@@ -2,7 +2,10 @@ package graph
 
 import (
 	"bytes"
+	"crypto/x509"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -120,6 +123,23 @@ func TestFilesGoUpAndComeDown(t *testing.T) {
 	require.NoError(t, download.Body.Close())
 	require.Equal(t, data, got)
 	require.Equal(t, "image/jpeg", download.MimeType)
+}
+
+// TestOverTLS makes calls and a download with a certificate of ours.
+func TestOverTLS(t *testing.T) {
+	t.Parallel()
+	certified := httptest.NewTLSServer(http.NotFoundHandler())
+	certified.Close() // only its certificate is wanted
+	roots := x509.NewCertPool()
+	roots.AddCert(certified.Certificate())
+	server := startGraph(t, graphtest.Config{TLS: certified.TLS})
+	client := newClient(t, Config{BaseURL: server.URL(), RootCAs: roots})
+	_, err := client.Send(t.Context(), whatsAppAccount(), hello())
+	require.NoError(t, err)
+	id := server.PutMedia(phoneNumberID, "image/png", "", []byte("png"))
+	download, err := client.Download(t.Context(), whatsAppAccount(), server.MediaURL(id), 10)
+	require.NoError(t, err)
+	require.NoError(t, download.Body.Close())
 }
 
 func TestExpiredMediaAddress(t *testing.T) {

@@ -36,7 +36,8 @@ func (s *Server) Write(accountID string, from Customer, text string) (string, er
 }
 
 // WriteFile is a file that a customer sends; mediaID is what PutMedia gave. On
-// Messenger the webhook has its address, which is this server's and so http.
+// Messenger the webhook has its address, which is this server's: http unless
+// Config.TLS is set.
 func (s *Server) WriteFile(accountID string, from Customer, kind, mediaID string) (string, error) {
 	_, mimeType, _ := s.Media(mediaID)
 	return s.write(accountID, from, func(p Provider) (string, any) {

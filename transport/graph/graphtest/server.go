@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -26,6 +27,7 @@ const (
 // Config says what the server plays. Zero fields have defaults.
 type Config struct {
 	Addr      string              // where it listens; a free port of 127.0.0.1
+	TLS       *tls.Config         // with a certificate: https; Messenger's files have addresses that receivers may want so
 	Seed      uint64              // the same seed, the same ids, faults and habits
 	AppID     string              // of the Meta app; 1517776481860111
 	AppSecret string              // signs webhooks, and checks appsecret_proof where a call has one
@@ -108,11 +110,13 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("graphtest: listen: %w", err)
 	}
-	s.listener = listener
+	if s.listener = listener; cfg.TLS != nil {
+		s.listener = tls.NewListener(listener, cfg.TLS)
+	}
 	s.post = newCourier(cfg.AppSecret, cfg.Retry)
 	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second}
 	s.serving.Go(func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			panic(fmt.Sprintf("graphtest: serve: %v", err)) // the listener broke under us: nothing that runs on it can be trusted
 		}
 	})
@@ -120,7 +124,12 @@ func Start(cfg Config) (*Server, error) {
 }
 
 // URL is the base address of the API, without version.
-func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
+func (s *Server) URL() string {
+	if s.cfg.TLS != nil {
+		return "https://" + s.listener.Addr().String()
+	}
+	return "http://" + s.listener.Addr().String()
+}
 
 // Close ends all connections and everything that the server still had to tell.
 // It may be called twice.

@@ -60,8 +60,10 @@ func TestOurWebhooksUnderstandTheFake(t *testing.T) {
 	door := httptest.NewServer(mux)
 	t.Cleanup(door.Close)
 
+	certified := httptest.NewTLSServer(http.NotFoundHandler())
+	certified.Close() // only its certificate is wanted
 	s := start(t, Config{
-		AppSecret: secret, Webhooks: map[Provider]string{WhatsApp: door.URL + "/whatsapp", Messenger: door.URL + "/messenger"},
+		TLS: certified.TLS, AppSecret: secret, Webhooks: map[Provider]string{WhatsApp: door.URL + "/whatsapp", Messenger: door.URL + "/messenger"},
 		Habits: Habits{Reads: 1, Fails: func(m Taken) int { return map[string]int{"fail": 131047}[m.Text] }},
 	})
 	do := func(_ string, err error) {
@@ -72,6 +74,7 @@ func TestOurWebhooksUnderstandTheFake(t *testing.T) {
 	do(s.Write(number, Customer{Name: "Dana", Number: "15550100177"}, "hello / ü 🙏"))
 	do(s.WriteFile(number, Customer{UserID: "US.1"}, "image", s.PutMedia(number, "image/png", "", []byte("png"))))
 	do(s.Write(page, Customer{Name: "Dana", PSID: "7"}, "hello"))
+	do(s.WriteFile(page, Customer{PSID: "7"}, "image", s.PutMedia(page, "image/png", "", []byte("png"))))
 	for _, text := range []string{"x", "fail"} {
 		s.sendText(t, "15550100177", text, "ref")
 		require.NoError(t, s.Drain(t.Context()))
@@ -96,7 +99,7 @@ func TestOurWebhooksUnderstandTheFake(t *testing.T) {
 	}
 	require.Empty(t, r.dead)
 	require.Equal(t, []string{
-		"text hello / ü 🙏", "image ", "text hello", "SENT ", "DELIVERED ", "READ ", "SENT ", "FAILED 131047",
+		"text hello / ü 🙏", "image ", "text hello", "image ", "SENT ", "DELIVERED ", "READ ", "SENT ", "FAILED 131047",
 		"echo x", "watermark DELIVERED", "watermark READ",
 	}, kinds)
 }
