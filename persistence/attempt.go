@@ -67,8 +67,9 @@ func (l *lane) attempt(ctx context.Context, chains []*chain) (*findings, error) 
 			} else if enough && stopping {
 				return nil, errUnknown
 			}
+			l.planned = time.Time{} // it may have taken too long
 			if aborts%5 == 0 {
-				l.disconnect() // what a new session cures: lost statements, stale plans
+				l.disconnect() // what a new session cures: lost statements
 			}
 			pause(ctx, aborts)
 		case refused:
@@ -92,10 +93,19 @@ func markUncertain(chains []*chain) {
 // server's own time-outs for each statement are shorter.
 const transactionTimeout = 15 * time.Second
 
+// planLife is how long a plan is kept. It is made for the tables' sizes of the
+// moment, and what is cheap in an empty one is a disaster in a large one. To
+// make all anew costs some milliseconds.
+const planLife = 5 * time.Second
+
 func (l *lane) transact(ctx context.Context, chains []*chain) (*findings, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
 	defer cancel()
-	found, err := l.batch.store(ctx, l.conn, len(chains))
+	replan := time.Since(l.planned) > planLife
+	if replan {
+		l.planned = time.Now()
+	}
+	found, err := l.batch.store(ctx, l.conn, len(chains), replan)
 	if err == nil && uncertain(chains) {
 		err = l.recognize(ctx, chains, found)
 	}

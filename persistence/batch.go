@@ -131,15 +131,22 @@ func newFindings(n int) *findings {
 	}
 }
 
-// store runs the batch as one transaction in one round trip. Every statement
-// is followed by a Sync: only then does the server arm its
-// idle_in_transaction_session_timeout, so that a client frozen in the middle
-// of sending can't keep its locks.
-func (b *batch) store(ctx context.Context, conn *pgconn.PgConn, n int) (*findings, error) {
+// store runs the batch as one transaction in one round trip, after which n
+// chains have their findings. Every statement is followed by a Sync: only then
+// does the server arm its idle_in_transaction_session_timeout, so that a client
+// frozen in the middle of sending can't keep its locks.
+func (b *batch) store(ctx context.Context, conn *pgconn.PgConn, n int, replan bool) (*findings, error) {
 	p := conn.StartPipeline(ctx)
-	var sent []*statement
-	p.SendQueryParams("BEGIN", nil, nil, nil, nil)
-	p.SendPipelineSync()
+	var sent []*statement // nil: a command
+	command := func(text string) {
+		p.SendQueryParams(text, nil, nil, nil, nil)
+		p.SendPipelineSync()
+		sent = append(sent, nil)
+	}
+	if replan {
+		command("DISCARD PLANS")
+	}
+	command("BEGIN")
 	for _, s := range b.steps() {
 		if s.empty() && s != b.fence {
 			continue
@@ -148,9 +155,9 @@ func (b *batch) store(ctx context.Context, conn *pgconn.PgConn, n int) (*finding
 		p.SendPipelineSync()
 		sent = append(sent, s)
 	}
-	p.SendQueryParams("COMMIT", nil, nil, nil, nil)
+	command("COMMIT")
 	f := newFindings(n)
-	err := p.Sync()
+	err := p.Flush()
 	if err == nil {
 		err = readBatch(p, sent, b.fence, f)
 	}
@@ -160,8 +167,9 @@ func (b *batch) store(ctx context.Context, conn *pgconn.PgConn, n int) (*finding
 	return f, err
 }
 
-// readBatch reads the answers. The first error is the one that counts: the
-// ones after it only say that the transaction is aborted.
+// readBatch reads the answers to what was sent; the last is that to COMMIT. The
+// first error is the one that counts: the ones after it only say that the
+// transaction is aborted.
 func readBatch(p *pgconn.Pipeline, sent []*statement, fence *statement, f *findings) error {
 	var first error
 	note := func(err error) {
@@ -169,7 +177,7 @@ func readBatch(p *pgconn.Pipeline, sent []*statement, fence *statement, f *findi
 			first = err
 		}
 	}
-	next := -1 // BEGIN
+	next := 0
 	for {
 		results, err := p.GetResults()
 		switch r := results.(type) {
@@ -185,12 +193,12 @@ func readBatch(p *pgconn.Pipeline, sent []*statement, fence *statement, f *findi
 		case *pgconn.PipelineSync:
 			next++
 		case *pgconn.ResultReader:
-			if next >= 0 && next < len(sent) && sent[next] == fence {
+			if next < len(sent) && sent[next] == fence {
 				note(readFindings(r, f))
 			}
 			tag, err := r.Close()
 			note(err)
-			if next == len(sent) && err == nil && tag.String() != "COMMIT" {
+			if next == len(sent)-1 && err == nil && tag.String() != "COMMIT" {
 				note(fmt.Errorf("commit answered %q", tag.String()))
 			}
 		}

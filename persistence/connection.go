@@ -31,7 +31,7 @@ func (l *lane) connect(ctx context.Context) bool {
 	if l.down.Swap(false) {
 		l.logger.InfoContext(ctx, "the writer has its database back")
 	}
-	l.conn = conn
+	l.conn, l.planned = conn, time.Now()
 	l.connected.Store(true)
 	return true
 }

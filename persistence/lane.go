@@ -28,9 +28,10 @@ type lane struct {
 	closed bool          // run has ended
 	wake   chan struct{} // capacity 1: there is something in the queue
 
-	// The goroutine of run owns these two.
-	conn *pgconn.PgConn
-	hand []*chain // the batch in hand
+	// The goroutine of run owns these.
+	conn    *pgconn.PgConn
+	planned time.Time // when conn made its plans
+	hand    []*chain  // the batch in hand
 
 	connected atomic.Bool
 	down      atomic.Bool  // a connection could not be had

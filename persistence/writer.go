@@ -80,9 +80,8 @@ func NewWriter(cfg WriterConfig) (*Writer, error) {
 }
 
 // writerConnConfig is how lanes connect. The time-outs bound what a frozen or
-// vanished node of ours can hold on to; the planner settings make sure that
-// the generic plans of the batch statements go through the indexes from the
-// first row on, instead of what an empty table made look cheap.
+// vanished node of ours can hold on to; the planner settings make the generic
+// plans of the batch statements go through the indexes from the first row on.
 func writerConnConfig(url string) (*pgconn.Config, error) {
 	conn, err := pgconn.ParseConfig(url)
 	if err != nil {
