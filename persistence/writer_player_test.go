@@ -172,7 +172,7 @@ func (l *ledger) bodies(answer error) []string {
 	defer l.mu.Unlock()
 	var found []string
 	for body, err := range l.answers {
-		if errors.Is(err, answer) || err == answer {
+		if errors.Is(err, answer) {
 			found = append(found, body)
 		}
 	}
