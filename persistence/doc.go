@@ -2,9 +2,52 @@
 //
 // # Writing
 //
-// What a conversation decides goes through the write-behind writer: lanes that
-// put the changes of many conversations into one transaction, fenced by the
-// chain of changes, and tell the actors what became of them.
+// What a conversation decides goes through the write-behind [Writer]. An actor
+// submits a change and goes on; what the world sees waits for the verdict.
+//
+// Conversations are spread over lanes. A lane is one connection, one goroutine
+// and a queue. It runs one transaction at a time, and whatever queues up
+// meanwhile is the next one: batches grow by themselves with load, and a lonely
+// change waits for nobody. In a batch the submissions of a conversation form a
+// chain: one update of its row, each message as the last change leaves it, and
+// one check for all answers that change nothing.
+//
+// The fence (statements/fence.sql) passes a chain when the conversation's head
+// is still the one that the chain builds on. A message that is stored already,
+// an alias that is somebody else's, an agent without room are found before the
+// row is touched, in the same statement. The other statements take effect only
+// for rows that the fence has written in this transaction. All of it, BEGIN to
+// COMMIT, is one round trip without a decision of ours in between.
+//
+// What can happen to a batch:
+//
+//   - A chain doesn't pass: its lineage is broken and told once; what was
+//     submitted under it since is dropped. The actor loads and decides again.
+//   - A value is refused: the batch is halved until that change is alone. What
+//     comes before it in its conversation is stored, and so are all others.
+//   - It is aborted (deadlock, lock_timeout, a full disk): it is repeated, for
+//     ten seconds at least; then the chains are refused as Unavailable.
+//   - A unique key was taken meanwhile: it is repeated, and the fence finds it.
+//   - The connection is lost: the outcome is unknown. The batch is repeated. If
+//     it was stored, the fence passes nothing, and each stored chain is
+//     recognized by its own ids, whatever others did to the conversation since.
+//     Until the database can tell, the batch and what builds on it are held;
+//     everything else is refused as Unavailable, for it certainly isn't stored.
+//
+// Rows are locked in one order everywhere: agents, conversations, contacts,
+// aliases, each by id. A client that freezes loses its locks within two seconds,
+// since the server awaits a Sync after every statement
+// (idle_in_transaction_session_timeout). One gap is left: frozen within the few
+// bytes between a Bind and its Sync, it keeps them, on PostgreSQL 17 and later
+// for 15 seconds (transaction_timeout), before that until it thaws.
+//
+// Plans are generic, made without looking at the values, and dropped every five
+// seconds: one that was made on an empty table must not live to see a large one.
+//
+// Bounds: a batch by number and bytes; the queue by [Writer.Admit], which
+// refuses outsiders first (number, bytes, the age of the batch in hand) and who
+// relieves the system at twice the mark. Every goroutine ends with Run, which
+// stores what is queued, or, without database, gives up after a few tries.
 //
 // # Reading
 //

@@ -85,6 +85,47 @@ func breakOnce(network *proxy, meant func(packet) bool, how fate, broken chan st
 	}
 }
 
+// While a batch is taken apart for a value that is refused, the database goes
+// away. What is in hand isn't refused through what builds on it: that would tell
+// "not executed" of what is stored in the end.
+func TestWriterHoldsWhatIsInHandThroughAnOutage(t *testing.T) {
+	t.Parallel()
+	db := persistencetest.New(t)
+	n := newTenant(t, db, "in-hand")
+	network, behind := newProxy(t, db.URL)
+	w := openWriter(t, behind, oneLane)
+	letGo := plug(t, w, n)
+	var owners []*owner
+	var good []<-chan domain.Verdict
+	for i := range 8 {
+		o := newOwner(t, w, n, fmt.Sprint(i))
+		owners = append(owners, o)
+		good = append(good, o.submit(o.says(fmt.Sprint("in hand ", i))))
+	}
+	spoiled := newOwner(t, w, n, "spoiled")
+	refused := spoiled.submit(spoiled.says("NUL \x00"))
+	var commits atomic.Int64
+	broken := make(chan struct{})
+	network.onPacket(breakOnce(network, func(p packet) bool {
+		return isCommit(p) && commits.Add(1) == 2 // the whole batch's, then that of its first half
+	}, cut, broken))
+	letGo()
+	come(t, broken)
+	for i, o := range owners {
+		good = append(good, o.submit(o.says(fmt.Sprint("on top ", i))))
+	}
+	bystander := newOwner(t, w, n, "bystander")
+	require.Equal(t, domain.Unavailable, await(t, bystander.submit(bystander.says("not begun"))).Outcome)
+	network.turnAway(false)
+
+	for _, v := range good {
+		require.Equal(t, domain.Committed, await(t, v).Outcome)
+	}
+	require.Equal(t, domain.Refused, await(t, refused).Outcome)
+	require.Equal(t, 1+len(good), count(t, db, `SELECT count(*) FROM messages`)) // and the plug's
+	requireLinear(t, db)
+}
+
 // Many conversations, two owners of each, over a network that breaks at random:
 // what is answered is stored exactly once, and what isn't stored is decided
 // again until it is.
