@@ -7,13 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/persistence/persistencetest"
@@ -44,7 +42,7 @@ const (
 	benchText = "Hello, I would like to know when my order 4711 will arrive."
 )
 
-// bench is a program under measurement, with conversations in it.
+// bench is a program under measurement, with an organization in it.
 type bench struct {
 	*tenantRows
 	b       *testing.B
@@ -53,8 +51,8 @@ type bench struct {
 	sent    int // messages
 }
 
-// startBench starts the program with its log as in production, but for where
-// it goes, and lets benchThreads customers write.
+// startBench starts the program, with its log as in production but for where it
+// goes.
 func startBench(b *testing.B) *bench {
 	b.Helper()
 	db := persistencetest.NewServer(b).New(b)
@@ -251,52 +249,4 @@ func (s *bench) bareCommands(accept, release []byte, n int) clients {
 	endpoint := httptest.NewServer(bareCommand(http.StatusOK, answer))
 	s.b.Cleanup(endpoint.Close)
 	return dialClients(s.b, endpoint.URL, n)
-}
-
-// BenchmarkResidentConversation measures the memory that a conversation takes
-// which is loaded and has nothing to do: state, actor and directory.
-func BenchmarkResidentConversation(b *testing.B) {
-	const residents = 20_000
-	s := startBench(b)
-	s.load(s.newConversations(1000)) // connections and buffers are there
-	var taken uint64
-	for b.Loop() {
-		ids := s.newConversations(residents)
-		before := heapInUse()
-		s.load(ids)
-		taken += heapInUse() - before
-	}
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(taken)/float64(b.N)/residents, "B/conversation")
-}
-
-// newConversations makes conversations that no actor knows yet.
-func (s *bench) newConversations(n int) []domain.ConversationID {
-	ids, raw := make([]domain.ConversationID, n), make([][16]byte, n)
-	for i := range ids {
-		raw[i] = entropy()
-		ids[i] = domain.ConversationID(raw[i])
-	}
-	insertConversations(s.tenantRows, raw)
-	return ids
-}
-
-// load makes conversations resident, by asking each for what changes nothing.
-func (s *bench) load(ids []domain.ConversationID) {
-	s.b.Helper()
-	by := domain.Caller{Organization: s.org, User: s.agents[0].id, Role: domain.RoleAdmin}
-	var asking errgroup.Group
-	asking.SetLimit(500)
-	for _, id := range ids {
-		asking.Go(func() error { return s.program.actors.inbox.Do(s.b.Context(), id, domain.Read{By: by}) })
-	}
-	require.NoError(s.b, asking.Wait())
-}
-
-func heapInUse() uint64 {
-	runtime.GC()
-	runtime.GC() // what pools let go in two steps
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }
