@@ -95,7 +95,7 @@ func writerConnConfig(url string) (*pgconn.Config, error) {
 		"tcp_keepalives_idle":                 "5",
 		"tcp_keepalives_interval":             "2",
 		"tcp_keepalives_count":                "3",
-		"default_transaction_isolation":       "read committed", // a repeated batch has to see what the first one did
+		"default_transaction_isolation":       "read committed", // the fence waits for a row and looks again
 		"plan_cache_mode":                     "force_generic_plan",
 		"enable_seqscan":                      "off",
 		"enable_hashjoin":                     "off",

@@ -3,6 +3,7 @@ package persistence_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -104,10 +105,16 @@ func TestWriterHoldsWhatIsInHandThroughAnOutage(t *testing.T) {
 	}
 	spoiled := newOwner(t, w, n, "spoiled")
 	refused := spoiled.submit(spoiled.says("NUL \x00"))
-	var commits atomic.Int64
+	var refusals, halves atomic.Int64
 	broken := make(chan struct{})
 	network.onPacket(breakOnce(network, func(p packet) bool {
-		return isCommit(p) && commits.Add(1) == 2 // the whole batch's, then that of its first half
+		if p.fromServer && p.kind == 'E' && strings.Contains(string(p.body), "22021") {
+			refusals.Add(1)
+		}
+		if refusals.Load() > 0 && !p.fromServer && p.kind == 'P' && strings.Contains(string(p.body), "BEGIN") {
+			halves.Add(1)
+		}
+		return halves.Load() > 0 && isCommit(p)
 	}, cut, broken))
 	letGo()
 	come(t, broken)
