@@ -1,8 +1,10 @@
 package persistence_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,14 +99,16 @@ func TestWriterHoldsWhatIsInHandThroughAnOutage(t *testing.T) {
 	w := openWriter(t, behind, oneLane)
 	letGo := plug(t, w, n)
 	var owners []*owner
+	for i := range 9 {
+		owners = append(owners, newOwner(t, w, n, fmt.Sprint(i)))
+	}
+	slices.SortFunc(owners, func(a, b *owner) int { return bytes.Compare(a.state.ID[:], b.state.ID[:]) })
+	spoiled, owners := owners[8], owners[:8] // it is in the second half
+	refused := spoiled.submit(spoiled.says("NUL \x00"))
 	var good []<-chan domain.Verdict
-	for i := range 8 {
-		o := newOwner(t, w, n, fmt.Sprint(i))
-		owners = append(owners, o)
+	for i, o := range owners {
 		good = append(good, o.submit(o.says(fmt.Sprint("in hand ", i))))
 	}
-	spoiled := newOwner(t, w, n, "spoiled")
-	refused := spoiled.submit(spoiled.says("NUL \x00"))
 	var refusals, halves atomic.Int64
 	broken := make(chan struct{})
 	network.onPacket(breakOnce(network, func(p packet) bool {
