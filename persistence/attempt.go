@@ -109,6 +109,9 @@ func (l *lane) transact(ctx context.Context, chains []*chain) (*findings, error)
 	if err == nil && uncertain(chains) {
 		err = l.recognize(ctx, chains, found)
 	}
+	if err == nil {
+		l.answered = time.Now()
+	}
 	return found, err
 }
 

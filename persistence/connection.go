@@ -7,12 +7,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// proofLife is how long an answer of the server proves that it is there. To look
+// for its end takes a millisecond: too long before each batch of a busy lane.
+const proofLife = 50 * time.Millisecond
+
 // alive makes sure of a connection that the server hasn't closed meanwhile: a
 // batch that was never sent is certainly not executed.
 func (l *lane) alive(ctx context.Context) bool {
-	//nolint:staticcheck // Ping costs a round trip for every batch; this sees the end that the server has sent
-	if l.conn != nil && !l.conn.IsClosed() && l.conn.CheckConn() == nil {
-		return true
+	if l.conn != nil && !l.conn.IsClosed() {
+		//nolint:staticcheck // Ping costs a round trip; this sees the end that the server has sent
+		if time.Since(l.answered) < proofLife || l.conn.CheckConn() == nil {
+			return true
+		}
 	}
 	l.disconnect()
 	return l.connect(ctx)

@@ -29,9 +29,10 @@ type lane struct {
 	wake   chan struct{} // capacity 1: there is something in the queue
 
 	// The goroutine of run owns these.
-	conn    *pgconn.PgConn
-	planned time.Time // when conn made its plans
-	hand    []*chain  // the batch in hand
+	conn     *pgconn.PgConn
+	planned  time.Time // when conn made its plans
+	answered time.Time // when the server last answered a batch
+	hand     []*chain  // the batch in hand
 
 	connected atomic.Bool
 	down      atomic.Bool  // a connection could not be had
