@@ -38,6 +38,8 @@ type (
 	Send struct {
 		By    Caller
 		Draft Draft
+		Key   string // the agent's own name for the message, to ask twice and get it once; empty: none
+		Hash  []byte // of what was asked under the key
 	}
 	// ReleaseIf puts the conversation back to PENDING if that very assignment
 	// still stands: the grace period of its agent is over, or the agent was
