@@ -355,7 +355,7 @@ func TestSendWritesAQueuedMessage(t *testing.T) {
 	require.Len(t, change.Inserts, 1)
 	m := change.Inserts[0]
 	draft.Metadata.Quotes = "in-1"
-	require.Equal(t, []Unsent{{Message: m.ID, State: SendQueued}}, th.c.Outbox)
+	require.Equal(t, []Unsent{{Message: m.ID, Type: TypeImage, State: SendQueued}}, th.c.Outbox)
 	require.Equal(t, m.ID, change.Message)
 	require.Equal(t, Message{
 		ID: m.ID, Direction: Outbound, Agent: alice.ID, Type: TypeImage, Body: "caption", MediaURL: draft.MediaURL,
