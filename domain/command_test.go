@@ -415,7 +415,7 @@ func TestReplyWindow(t *testing.T) {
 			th.must(Accept{By: by(alice)})
 			th.now = testStart.Add(tt.after)
 			require.Equal(t, tt.after < day, th.c.WindowOpen(th.now))
-			_, err := th.doNow(Send{By: by(alice), Draft: Draft{Type: tt.draft, Body: "x"}})
+			_, err := th.doNow(Send{By: by(alice), Draft: Draft{Type: tt.draft, Body: "x", Metadata: MessageMetadata{Content: &Content{Template: &Template{Name: "hello", Language: "en"}}}}})
 			if tt.ok {
 				require.NoError(t, err)
 				return

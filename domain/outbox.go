@@ -240,10 +240,10 @@ func OutgoingOf(c *Conversation, m *Message, now time.Time) Outgoing {
 
 // contentOf is what a message says: text alone is all in its columns.
 func contentOf(m *Message) Content {
-	if m.Metadata.Content == nil {
-		return Content{Type: m.Type, Text: m.Body}
+	var content Content
+	if m.Metadata.Content != nil {
+		content = *m.Metadata.Content
 	}
-	content := *m.Metadata.Content
 	content.Type, content.Text = m.Type, m.Body
 	if content.Type == TypeReaction {
 		content.Text = "" // the row's body shows the emoji

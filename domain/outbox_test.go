@@ -199,7 +199,7 @@ func TestTheWindowClosesBeforeTheCall(t *testing.T) {
 	t.Parallel()
 	th := inState(t, Assigned, alice)
 	id := th.send("")
-	template := th.must(Send{By: by(alice), Draft: Draft{Type: TypeTemplate}}).Message
+	template := th.must(Send{By: by(alice), Draft: Draft{Type: TypeTemplate, Metadata: MessageMetadata{Content: &Content{Template: &Template{Name: "hello", Language: "en"}}}}}).Message
 	th.now = th.c.WindowExpiresAt
 	_, claimed := th.claim(id)
 	require.False(t, claimed)
@@ -366,4 +366,39 @@ func TestNobodyGetsAMessageTwice(t *testing.T) {
 			require.LessOrEqual(t, m.Attempts, maxAttempts)
 		}
 	})
+}
+
+// TestADraftIsCheckedByItsPlatform: what a file is sent as, and what of it is
+// taken, differs.
+func TestADraftIsCheckedByItsPlatform(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		ch    Channel
+		draft Draft
+		want  MessageType // empty: refused
+		field string
+	}{
+		{testChannel, Draft{MediaURL: "https://a.example/1", MediaType: "image/webp"}, TypeSticker, ""},
+		{pageChannel, Draft{MediaURL: "https://a.example/1", MediaType: "image/webp"}, TypeImage, ""},
+		{testChannel, Draft{MediaURL: "https://a.example/1", MediaType: "image/png", Body: "a caption"}, TypeImage, ""},
+		{pageChannel, Draft{MediaURL: "https://a.example/1", MediaType: "image/png", Body: "a caption"}, "", "body"},
+		{testChannel, Draft{MediaURL: "https://a.example/1", MediaType: "text/html"}, "", "mediaType"},
+		{testChannel, Draft{MediaURL: "http://a.example/1", MediaType: "image/png"}, "", "mediaUrl"},
+		{testChannel, Draft{Type: TypeText}, "", "body"},
+	} {
+		th := newThreadOn(t, c.ch)
+		th.receive(customerText("in", testStart))
+		th.must(Accept{By: by(alice)})
+		change, err := th.do(Send{By: by(alice), Draft: c.draft})
+		if c.want == "" {
+			broken := new(LimitError)
+			require.ErrorAs(t, err, &broken)
+			require.Equal(t, c.field, broken.Field)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, c.want, change.Inserts[0].Type)
+		m := change.Inserts[0]
+		require.Equal(t, &File{Link: "https://a.example/1", MimeType: c.draft.MediaType}, OutgoingOf(&th.c, &m, th.now).Content.File)
+	}
 }
