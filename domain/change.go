@@ -21,7 +21,7 @@ type Change struct {
 	Load    []LoadDelta // capacity taken and given back
 	Notices []Notice
 
-	Message MessageID // what a Send made, or had made before; also without a change
+	Message MessageID // what a Send made, or had made before (then without a change); what a ClaimSend claimed
 }
 
 // IsZero reports whether nothing changes.

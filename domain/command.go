@@ -52,8 +52,8 @@ type (
 	}
 )
 
-// Draft is an outbound message as an agent wrote it, checked against the
-// platform's rules.
+// Draft is an outbound message as an agent wrote it. A file's type may be left
+// out: the platforms differ in what they show a file as.
 type Draft struct {
 	Type      MessageType
 	Body      string

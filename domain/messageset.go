@@ -183,6 +183,9 @@ func (s *MessageSet) request(r RequestKey) (Message, bool) {
 	return m, ok && m.IdempotencyKey == r.Key
 }
 
+// Message is the message with that id, if it is known.
+func (s *MessageSet) Message(id MessageID) (Message, bool) { return s.message(id) }
+
 func (s *MessageSet) message(id MessageID) (Message, bool) {
 	if s == nil || s.byID[id] == nil {
 		return Message{}, false

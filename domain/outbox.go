@@ -14,6 +14,7 @@ const MaxUnsent = 256
 // Unsent is an outbound message that has no verdict of the platform yet.
 type Unsent struct {
 	Message MessageID
+	Type    MessageType
 	State   SendState
 	Claim   time.Time // when the newest attempt was claimed; names it
 	Due     time.Time // queued: not before; uncertain: given up then
@@ -79,6 +80,7 @@ func (d *decision) claimSend(cmd ClaimSend) {
 	}
 	m.SendState, m.AttemptStartedAt, m.NextAttemptAt = SendSending, d.now(), time.Time{}
 	m.Attempts++
+	d.change.Message = m.ID
 	d.quietly(m)
 }
 
@@ -173,7 +175,8 @@ func (d *decision) delay(m Message, failure CallError) time.Duration {
 		wait = max(firstRetry<<max(m.Attempts-1, 0), failure.RetryAfter)
 	}
 	// Up to a half more, so that what failed together doesn't come back together.
-	return wait + time.Duration(uint64(wait/2)*uint64(d.at.Entropy[15])/256)
+	jitter := time.Duration(uint64(wait/2) * uint64(d.at.Entropy[15]) / 256)
+	return (wait + jitter).Round(time.Microsecond) // what the database keeps
 }
 
 func (d *decision) expireSend(cmd ExpireSend) {
@@ -218,7 +221,7 @@ func (d *decision) keepOutbox(m Message) {
 }
 
 func unsentOf(m Message) Unsent {
-	return Unsent{Message: m.ID, State: m.SendState, Claim: m.AttemptStartedAt, Due: m.NextAttemptAt}
+	return Unsent{Message: m.ID, Type: m.Type, State: m.SendState, Claim: m.AttemptStartedAt, Due: m.NextAttemptAt}
 }
 
 // ReferenceOf is what we send along with a message, and find in the status or
@@ -237,10 +240,10 @@ func OutgoingOf(c *Conversation, m *Message, now time.Time) Outgoing {
 
 // contentOf is what a message says: text alone is all in its columns.
 func contentOf(m *Message) Content {
-	if m.Metadata.Content == nil {
-		return Content{Type: m.Type, Text: m.Body}
+	var content Content
+	if m.Metadata.Content != nil {
+		content = *m.Metadata.Content
 	}
-	content := *m.Metadata.Content
 	content.Type, content.Text = m.Type, m.Body
 	if content.Type == TypeReaction {
 		content.Text = "" // the row's body shows the emoji

@@ -23,6 +23,13 @@ func (d *decision) send(cmd Send) error {
 	if done, err := d.sentBefore(cmd); done || err != nil {
 		return err
 	}
+	if cmd.Draft.Type == "" {
+		fileType, ok := TypeOfFile(d.c.Provider, cmd.Draft.MediaType)
+		if !ok {
+			return &LimitError{Field: "mediaType", Reason: "the platform takes no such files"}
+		}
+		cmd.Draft.Type = fileType
+	}
 	switch {
 	case d.c.Status == Completed:
 		return d.refuse(CodeCompleted)
@@ -35,13 +42,8 @@ func (d *decision) send(cmd Send) error {
 	case len(d.c.Outbox) >= MaxUnsent:
 		return fmt.Errorf("%d messages wait to be sent: %w", len(d.c.Outbox), ErrOverloaded)
 	}
-	draft := cmd.Draft
-	m := Message{
-		Direction: Outbound, Agent: cmd.By.User, Type: draft.Type, Body: draft.Body,
-		MediaURL: draft.MediaURL, MediaType: draft.MediaType, ReplyTo: draft.ReplyTo, Metadata: draft.Metadata,
-		Status: StatusPending, SendState: SendQueued, IdempotencyKey: cmd.Key, RequestHash: cmd.Hash,
-	}
-	if err := d.refer(&m); err != nil {
+	m, err := d.draft(cmd)
+	if err != nil {
 		return err
 	}
 	if d.c.FirstResponseAt.IsZero() {
@@ -54,6 +56,20 @@ func (d *decision) send(cmd Send) error {
 	// The slice is shared with the state before.
 	d.c.Outbox = append(d.c.Outbox[:len(d.c.Outbox):len(d.c.Outbox)], unsentOf(m))
 	return nil
+}
+
+// draft is the message that is asked for, if the platform takes such.
+func (d *decision) draft(cmd Send) (Message, error) {
+	draft := cmd.Draft
+	m := Message{
+		Direction: Outbound, Agent: cmd.By.User, Type: draft.Type, Body: draft.Body,
+		MediaURL: draft.MediaURL, MediaType: draft.MediaType, ReplyTo: draft.ReplyTo, Metadata: draft.Metadata,
+		Status: StatusPending, SendState: SendQueued, IdempotencyKey: cmd.Key, RequestHash: cmd.Hash,
+	}
+	if err := d.refer(&m); err != nil {
+		return m, err
+	}
+	return m, contentOf(&m).Check(d.c.Provider)
 }
 
 // sentBefore finds the message that an earlier request with the same key made.
