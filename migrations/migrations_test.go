@@ -133,6 +133,27 @@ func TestStatus(t *testing.T) {
 	require.Equal(t, files[len(files)-1:], pending())
 }
 
+// An index that is built beside running writers is no part of a transaction: a
+// try that is broken off leaves it there, of no use, and the next one mends that.
+func TestAnIndexIsBuiltAfterABrokenOffTry(t *testing.T) {
+	t.Parallel()
+	db := persistencetest.New(t).SQL
+	valid := func(index string) (valid bool) {
+		require.NoError(t, db.QueryRow(`SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND indisvalid)`, index).Scan(&valid))
+		return valid
+	}
+	for !valid("messages_unsent") {
+		require.NoError(t, migrations.Down(t.Context(), db, logger))
+	}
+	_, err := db.Exec(`INSERT INTO organizations (name, slug) VALUES ('one', 'one'), ('one', 'two')`)
+	require.NoError(t, err)
+	_, err = db.Exec(`CREATE UNIQUE INDEX CONCURRENTLY messages_outbox ON organizations (name)`)
+	require.ErrorContains(t, err, "messages_outbox")
+	require.NoError(t, migrations.Up(t.Context(), db, logger))
+	require.True(t, valid("messages_outbox"))
+	require.False(t, valid("messages_unsent"))
+}
+
 func TestADatabaseThatIsAway(t *testing.T) {
 	t.Parallel()
 	db, err := sql.Open("pgx", "postgres://127.0.0.1:1/none")
