@@ -102,7 +102,7 @@ func scanConversation(row pgx.CollectableRow) (domain.Conversation, error) {
 		&pending, &c.LastMessageAt, &inbound, &firstResponse, &ends, &c.Unread,
 		&c.Head, &c.Version, &c.EventSeq, &c.LastMessage, &c.CreatedAt, &c.UpdatedAt, (*[]byte)(&c.Metadata), &early,
 		&c.ChannelName, &c.ContactName, &c.ContactAlias, &holder,
-		&unsent.ids, &unsent.states, &unsent.claims, &unsent.due)
+		&unsent.ids, &unsent.types, &unsent.states, &unsent.claims, &unsent.due)
 	if err != nil {
 		return c, err
 	}
@@ -124,9 +124,9 @@ func scanConversation(row pgx.CollectableRow) (domain.Conversation, error) {
 // unsentColumns is the outbox of a conversation as load-conversations brings it;
 // NULL, thus nil, where nothing is unsent.
 type unsentColumns struct {
-	ids         []domain.MessageID
-	states      []string
-	claims, due []*time.Time
+	ids           []domain.MessageID
+	types, states []string
+	claims, due   []*time.Time
 }
 
 func (u *unsentColumns) outbox() []domain.Unsent {
@@ -136,7 +136,8 @@ func (u *unsentColumns) outbox() []domain.Unsent {
 	outbox := make([]domain.Unsent, len(u.ids))
 	for i, id := range u.ids {
 		outbox[i] = domain.Unsent{
-			Message: id, State: domain.SendState(u.states[i]), Claim: orZero(u.claims[i]), Due: orZero(u.due[i]),
+			Message: id, Type: domain.MessageType(u.types[i]), State: domain.SendState(u.states[i]),
+			Claim: orZero(u.claims[i]), Due: orZero(u.due[i]),
 		}
 	}
 	return outbox
