@@ -17,12 +17,13 @@ import (
 // for its departure after the claim is durable, when its place in the platform's
 // second counts. A conversation gets one grant at a time.
 type channel struct {
-	all    *Channels
-	id     domain.ChannelID
-	entry  *Entry
-	queues [lanes]queue
-	paces  [lanes]domain.Pace // a heavy call has to keep both
-	leaves []depart           // calls that wait for their place, in order
+	all          *Channels
+	id           domain.ChannelID
+	entry        *Entry
+	organization domain.OrganizationID // told with each reserve
+	queues       [lanes]queue
+	paces        [lanes]domain.Pace // a heavy call has to keep both
+	leaves       []depart           // calls that wait for their place, in order
 
 	breaker domain.Breaker
 	pairs   map[domain.ConversationID]*domain.Pair
@@ -78,6 +79,7 @@ const (
 type (
 	// reserve asks for a grant.
 	reserve struct {
+		organization domain.OrganizationID
 		conversation domain.ConversationID
 		lane         lane
 	}
@@ -142,6 +144,7 @@ func (c *channel) now() time.Time { return c.all.system.now() }
 // reserve queues a conversation, or sends it away until it may be written to.
 func (c *channel) reserve(r reserve) {
 	now := c.now()
+	c.organization = r.organization
 	if _, has := c.grants[r.conversation]; has {
 		c.all.tell(r.conversation, granted{c.id}) // it was passivated in between
 		return
@@ -162,7 +165,7 @@ func (c *channel) reserve(r reserve) {
 
 // takePair takes a message of what the customer may get.
 func (c *channel) takePair(id domain.ConversationID, now time.Time) (time.Time, bool) {
-	if ch, _ := c.all.cfg.Registry.Channel(c.id); ch.Provider != domain.WhatsApp {
+	if ch, _ := c.all.cfg.Registry.Channel(c.organization, c.id); ch.Provider != domain.WhatsApp {
 		return time.Time{}, true
 	}
 	pair := c.pairs[id]
@@ -225,14 +228,14 @@ func (c *channel) breakDown(f *domain.CallError) {
 		return
 	}
 	c.broken = &broken{}
-	c.all.note(c.id, f)
+	c.all.note(c.organization, c.id, f)
 }
 
 // advance lets go what may go, and has itself woken when more may.
 func (c *channel) advance() {
 	now := c.now()
 	c.sweep(now)
-	ch, known := c.all.cfg.Registry.Channel(c.id)
+	ch, known := c.all.cfg.Registry.Channel(c.organization, c.id)
 	c.follow(ch)
 	wake := c.stopped(ch, known, now)
 	if wake.IsZero() {

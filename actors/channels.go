@@ -23,7 +23,7 @@ type Platform interface {
 
 // ChannelRegistry has the channels' configuration in memory.
 type ChannelRegistry interface {
-	Channel(id domain.ChannelID) (domain.Channel, bool)
+	Channel(organization domain.OrganizationID, id domain.ChannelID) (domain.Channel, bool)
 }
 
 // ChannelHealth keeps the status of channels.
@@ -114,6 +114,7 @@ func (cs *Channels) unreserve(channel domain.ChannelID, conversation domain.Conv
 // attempt is one call for a message that was claimed.
 type attempt struct {
 	conversation domain.ConversationID
+	organization domain.OrganizationID
 	channel      domain.ChannelID
 	message      domain.MessageID
 	claim        time.Time
@@ -149,7 +150,7 @@ func (cs *Channels) attempt(a attempt) (*domain.Sent, *domain.CallError) {
 		return nil, notMade(err)
 	}
 	var failure *domain.CallError
-	ch, known := cs.cfg.Registry.Channel(a.channel)
+	ch, known := cs.cfg.Registry.Channel(a.organization, a.channel)
 	if !known {
 		failure = notMade(fmt.Errorf("channel %s: %w", a.channel, domain.ErrNotFound))
 	}
@@ -186,10 +187,10 @@ func asCallError(err error) *domain.CallError {
 
 // note has the database know that a channel is broken, and tells the channel
 // once it does.
-func (cs *Channels) note(id domain.ChannelID, failure *domain.CallError) {
+func (cs *Channels) note(org domain.OrganizationID, id domain.ChannelID, failure *domain.CallError) {
 	cs.notes.Go(func() {
 		for wait := time.Second; ; wait = min(2*wait, time.Minute) {
-			err := cs.broken(id, failure)
+			err := cs.broken(org, id, failure)
 			if err == nil {
 				break
 			}
@@ -205,8 +206,8 @@ func (cs *Channels) note(id domain.ChannelID, failure *domain.CallError) {
 	})
 }
 
-func (cs *Channels) broken(id domain.ChannelID, failure *domain.CallError) error {
-	ch, known := cs.cfg.Registry.Channel(id)
+func (cs *Channels) broken(org domain.OrganizationID, id domain.ChannelID, failure *domain.CallError) error {
+	ch, known := cs.cfg.Registry.Channel(org, id)
 	if !known {
 		return nil
 	}

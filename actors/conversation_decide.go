@@ -28,7 +28,7 @@ func (c *conversation) decide(t task, self Self) {
 		return
 	}
 	moment := domain.Moment{Now: c.all.system.now(), Entropy: c.all.cfg.Entropy()}
-	after, change, err := domain.Decide(c.state, t.command, &w.known, moment)
+	after, change, err := domain.Decide(c.state, c.informed(t.command), &w.known, moment)
 	if !c.state.Exists() && change.IsZero() {
 		c.answer(t, err) // nothing is stored, so there is nothing to check
 		return
@@ -39,6 +39,18 @@ func (c *conversation) decide(t task, self Self) {
 	if w.known.Len() > maxKnown {
 		w.waits = quiet
 	}
+}
+
+// informed is the command with what only the configuration knows.
+func (c *conversation) informed(cmd domain.Command) domain.Command {
+	send, ok := cmd.(domain.Send)
+	if !ok || c.all.cfg.Channels == nil {
+		return cmd
+	}
+	if ch, known := c.all.cfg.Channels.cfg.Registry.Channel(c.state.Organization, c.state.Channel); known {
+		send.Channel = ch.Status
+	}
+	return send
 }
 
 func (c *conversation) submit(d decided, self Self) {

@@ -127,7 +127,7 @@ func (c *conversation) step(head domain.Unsent, self Self) {
 	case !s.turn.IsZero():
 		s.stage, s.message = claiming, head.Message
 		c.ask(domain.ClaimSend{Message: head.Message}, c.claimed, self)
-	case c.all.cfg.Channels.reserve(c.state.Channel, reserve{c.state.ID, laneOf(head.Type)}):
+	case c.all.cfg.Channels.reserve(c.state.Channel, reserve{c.state.Organization, c.state.ID, laneOf(head.Type)}):
 		s.stage = reserved
 	default:
 		c.retry()
@@ -159,7 +159,7 @@ func (c *conversation) claimed(r Result) {
 	}
 	s.stage, s.turn = calling, domain.ChannelID{}
 	c.all.cfg.Channels.call(attempt{
-		conversation: c.state.ID, channel: c.state.Channel, message: m.ID, claim: m.AttemptStartedAt,
+		conversation: c.state.ID, organization: c.state.Organization, channel: c.state.Channel, message: m.ID, claim: m.AttemptStartedAt,
 		target: reactedTo(&m), lane: laneOf(m.Type),
 		outgoing: domain.OutgoingOf(&c.state, &m, c.all.system.now()),
 	})

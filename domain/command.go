@@ -40,6 +40,9 @@ type (
 		Draft Draft
 		Key   string // the agent's own name for the message, to ask twice and get it once; empty: none
 		Hash  []byte // of what was asked under the key
+		// Channel is the status of the conversation's channel, which its actor
+		// fills in; empty: not known.
+		Channel ChannelStatus
 	}
 	// ReleaseIf puts the conversation back to PENDING if that very assignment
 	// still stands: the grace period of its agent is over, or the agent was

@@ -18,6 +18,7 @@ const (
 	CodeCapacityReached   Code = "capacity_reached"
 	CodeInvalidAssignee   Code = "invalid_assignee"
 	CodeReplyWindowClosed Code = "reply_window_closed"
+	CodeChannelInactive   Code = "channel_inactive"
 	CodeKeyReused         Code = "idempotency_key_reused" // for another message
 	CodeUnknownMessage    Code = "unknown_message"        // which is answered or reacted to
 )

@@ -37,6 +37,8 @@ func (d *decision) send(cmd Send) error {
 		return d.refuse(CodeNotAssigned)
 	case !d.c.HeldBy(cmd.By.User):
 		return d.refuse(CodeNotHolder)
+	case cmd.Channel == ChannelInactive:
+		return d.refuse(CodeChannelInactive)
 	case !d.mayReply(cmd.Draft.Type):
 		return d.refuse(CodeReplyWindowClosed)
 	case len(d.c.Outbox) >= MaxUnsent:

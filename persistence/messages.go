@@ -134,6 +134,29 @@ func (c *Conversations) NewestInbound(ctx context.Context, org domain.Organizati
 	return providerID, readError("read the newest inbound message", err)
 }
 
+// Message is one message of the conversation; domain.ErrNotFound when it isn't
+// there.
+func (c *Conversations) Message(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, message domain.MessageID) (domain.MessageView, error) {
+	views, err := c.messages(ctx, org, id, after(message), 1)
+	if err != nil {
+		return domain.MessageView{}, readError("read message", err)
+	}
+	if len(views) == 0 || views[0].ID != message {
+		return domain.MessageView{}, fmt.Errorf("read message: %w", domain.ErrNotFound)
+	}
+	return views[0], nil
+}
+
+// after is the id that follows: pages end before an id.
+func after(id domain.MessageID) domain.MessageID {
+	for i := len(id) - 1; i >= 0; i-- {
+		if id[i]++; id[i] != 0 {
+			break
+		}
+	}
+	return id
+}
+
 // mustExist is sql.ErrNoRows when the organization has no such conversation.
 func (c *Conversations) mustExist(ctx context.Context, org domain.OrganizationID, id domain.ConversationID) error {
 	var exists bool
