@@ -29,6 +29,9 @@ func TargetsOf(cmd Command) Targets {
 		return Targets{IDs: []MessageID{cmd.Message}}
 	case FinishSend:
 		t := Targets{IDs: []MessageID{cmd.Message}}
+		if cmd.Sent != nil && cmd.Sent.ProviderID != "" {
+			t.ProviderIDs = []string{cmd.Sent.ProviderID}
+		}
 		if !cmd.Target.IsZero() {
 			t.IDs = append(t.IDs, cmd.Target)
 		}
