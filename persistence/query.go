@@ -66,6 +66,15 @@ type queries struct {
 	SeedUserExists     string `query:"seed-user-exists"`
 	SeedUser           string `query:"seed-user"`
 	SeedChannel        string `query:"seed-channel"`
+
+	DayFigures        string `query:"day-figures"`
+	StoredFigures     string `query:"stored-figures"`
+	LastAggregatedDay string `query:"last-aggregated-day"`
+	LockAggregation   string `query:"lock-aggregation"`
+	NextDay           string `query:"next-day"`
+	StoreFigures      string `query:"store-figures"`
+	DropFigures       string `query:"drop-figures"`
+	MarkDay           string `query:"mark-day"`
 }
 
 // queryMark begins a statement in a .sql file; the statement's name follows.
