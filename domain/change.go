@@ -16,6 +16,7 @@ type Change struct {
 	Merged  []ContactID  // to be marked as merged into the conversation's contact
 	Inserts []Message
 	Updates []Message // every mutable column is written
+	Files   []SettledFile
 	Audit   []AuditEvent
 	Load    []LoadDelta // capacity taken and given back
 	Notices []Notice

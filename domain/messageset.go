@@ -19,11 +19,17 @@ func (t Targets) IsZero() bool {
 
 // TargetsOf names the messages that Decide needs to know for cmd.
 func TargetsOf(cmd Command) Targets {
-	receive, ok := cmd.(Receive)
-	if !ok {
-		return Targets{}
+	switch cmd := cmd.(type) {
+	case MediaSettled:
+		return Targets{IDs: []MessageID{cmd.File.Message}}
+	case Receive:
+		return targetsOfEvent(cmd.Event)
 	}
-	switch e := receive.Event.(type) {
+	return Targets{}
+}
+
+func targetsOfEvent(e InboundEvent) Targets {
+	switch e := e.(type) {
 	case CustomerReaction:
 		return Targets{ProviderIDs: []string{e.Target}}
 	case MessageEdited:

@@ -19,7 +19,7 @@ func (d *decision) send(cmd Send) error {
 	draft := cmd.Draft
 	m := Message{
 		Direction: Outbound, Agent: cmd.By.User, Type: draft.Type, Body: draft.Body,
-		MediaURL: draft.MediaURL, MediaType: draft.MediaType, ReplyTo: draft.ReplyTo, Metadata: draft.Metadata,
+		MediaURL: draft.MediaURL, Attachment: draft.Attachment, MediaType: draft.MediaType, ReplyTo: draft.ReplyTo, Metadata: draft.Metadata,
 		Status: StatusPending, SendState: SendQueued,
 	}
 	m.ID, m.CreatedAt, m.UpdatedAt = d.newMessageID(), d.now(), d.now()

@@ -51,7 +51,7 @@ func exampleMessage() domain.MessageView {
 	}
 	m.ID = exampleOf(m.ID, "019c13a5-6f4b-7000-8000-000000000001")
 	var conversation domain.ConversationID
-	return domain.MessageViewOf(exampleOf(conversation, "7b0d5c0e-52f5-5a3c-9a38-3f0e1c1b6a10"), m, nil)
+	return domain.MessageViewOf(exampleOf(conversation, "7b0d5c0e-52f5-5a3c-9a38-3f0e1c1b6a10"), m, nil, nil)
 }
 
 func exampleDetail() conversationDetail {
