@@ -1,8 +1,12 @@
 package domain
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
+	"time"
 )
 
 // What keeps a file from being taken, beside a *CallError.
@@ -13,9 +17,9 @@ var (
 	// ErrFileTooLarge is returned for a file over its limit, before or while it
 	// is read.
 	ErrFileTooLarge = errors.New("file is too large")
-	// ErrFileType is returned for a file of a type that isn't taken there,
-	// whatever it was said to be.
-	ErrFileType = errors.New("file is of a type that isn't taken")
+	// ErrFileType is returned for a file that is empty, or of a type that isn't
+	// taken there, whatever it was said to be.
+	ErrFileType = errors.New("file is empty or of a type that isn't taken")
 	// ErrFileGone is returned when the platform doesn't have the file at that
 	// address any more.
 	ErrFileGone = errors.New("file is gone")
@@ -56,14 +60,26 @@ type PendingFile struct {
 	Source       FileSource
 	Name         string
 	MimeType     string // as announced, not to be trusted
-	SHA256       []byte // as announced; nil: it wasn't
+	Since        time.Time
 }
 
 // FileSource is where the platform has a file: by its id there, which gives a
 // new address each time (WhatsApp), or at an address that expires.
 type FileSource struct {
-	ID  string `json:"id,omitempty"`
-	URL string `json:"url,omitempty"`
+	ID     string `json:"id,omitempty"`
+	URL    string `json:"url,omitempty"`
+	SHA256 string `json:"sha256,omitempty"` // as announced: Digest reads it
+}
+
+// Digest reads a SHA-256 as the platforms write it: base64 in webhooks, hex in
+// look-ups, and the other way round. Nil: it is neither.
+func Digest(s string) []byte {
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
+		if sum, err := decode(s); err == nil && len(sum) == 32 {
+			return sum
+		}
+	}
+	return nil
 }
 
 // RemoteFile is what the platform answers when it is asked for a file by id.
@@ -134,12 +150,15 @@ var programs = []string{
 	"application/vnd.android.package-archive", "application/jar", "application/java-archive", "application/x-java-applet",
 	"application/x-chrome-extension", "application/vnd.debian.binary-package", "application/x-rpm", "application/x-installshield",
 	"application/wasm", "text/html", "application/xhtml+xml", "image/svg+xml", "text/javascript", "application/javascript",
-	"text/x-python", "text/x-perl", "text/x-php", "text/x-lua", "text/x-tcl", "text/x-shellscript",
+	"text/x-python", "text/x-perl", "text/x-php", "text/x-lua", "text/x-tcl", "text/x-ruby", "text/x-shellscript", "application/x-msi",
 }
 
 func ofKind(mime string, kinds []string) bool {
 	return slices.ContainsFunc(kinds, func(kind string) bool {
-		return mime == kind || kind[len(kind)-1] == '/' && len(mime) > len(kind) && mime[:len(kind)] == kind
+		if rest, found := strings.CutPrefix(mime, kind); found {
+			return (rest != "") == strings.HasSuffix(kind, "/")
+		}
+		return false
 	})
 }
 

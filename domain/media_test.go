@@ -1,6 +1,9 @@
 package domain
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -165,4 +168,14 @@ func TestWhatBrowsersMayShow(t *testing.T) {
 	} {
 		require.Equal(t, want, ShownInline(mime), mime)
 	}
+}
+
+func TestDigest(t *testing.T) {
+	t.Parallel()
+	sum := bytes.Repeat([]byte{7}, 32)
+	require.Equal(t, sum, Digest(hex.EncodeToString(sum)))
+	require.Equal(t, sum, Digest(base64.StdEncoding.EncodeToString(sum)))
+	require.Nil(t, Digest(""))
+	require.Nil(t, Digest("abcd"))
+	require.Nil(t, Digest("not a digest"))
 }

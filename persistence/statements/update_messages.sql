@@ -1,15 +1,17 @@
 WITH m AS MATERIALIZED (
     SELECT m.*
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[])
+        $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
+        $17::uuid[])
         AS m (conversation, head, id, status, body, media_url, media_type, provider_message_id, metadata, error_code,
-            error_message, provider_at, send_state, edited_at, deleted_at, updated_at)
+            error_message, provider_at, send_state, edited_at, deleted_at, updated_at, attachment)
     JOIN conversations c ON c.id = m.conversation AND c.change_id = m.head AND c.xmin = pg_current_xact_id()::xid
 )
 UPDATE messages t
 SET status = m.status::message_status, body = m.body, media_url = m.media_url, media_type = m.media_type,
     provider_message_id = m.provider_message_id, metadata = m.metadata::jsonb, error_code = m.error_code,
     error_message = m.error_message, provider_timestamp = m.provider_at, send_state = m.send_state::send_state,
-    edited_at = m.edited_at, deleted_at = m.deleted_at, updated_at = m.updated_at
+    edited_at = m.edited_at, deleted_at = m.deleted_at, updated_at = m.updated_at,
+    attachment_id = m.attachment
 FROM m
 WHERE t.id = m.id AND t.conversation_id = m.conversation

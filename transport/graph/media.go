@@ -3,8 +3,6 @@ package graph
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -119,19 +117,8 @@ func (c *Client) LookUpMedia(ctx context.Context, a Account, mediaID string) (Me
 	}
 	return Media{
 		ID: answer.ID, URL: answer.URL, MimeType: answer.MimeType,
-		SHA256: Digest(answer.SHA256), Size: int64(answer.Size.value),
+		SHA256: domain.Digest(answer.SHA256), Size: int64(answer.Size.value),
 	}, nil
-}
-
-// Digest reads a SHA-256 as the platform writes it: base64 in webhooks, hex in
-// look-ups, and the other way round. Nil: it is neither.
-func Digest(s string) []byte {
-	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
-		if sum, err := decode(s); err == nil && len(sum) == 32 {
-			return sum
-		}
-	}
-	return nil
 }
 
 // Download is a file on its way. Body must be closed; it fails with domain.ErrFileTooLarge

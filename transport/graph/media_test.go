@@ -3,8 +3,6 @@ package graph
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"io"
 	"net"
 	"net/http"
@@ -260,14 +258,4 @@ func TestUploadsAreCheckedFirst(t *testing.T) {
 	// A file that is shorter than its size never makes a whole request.
 	_, err := c.Upload(t.Context(), whatsAppAccount(), Upload{Type: domain.TypeImage, MimeType: "image/png", Size: 9, Data: strings.NewReader("x")})
 	require.Equal(t, domain.FailureTransient, callError(t, err).Class)
-}
-
-func TestDigest(t *testing.T) {
-	t.Parallel()
-	sum := bytes.Repeat([]byte{7}, 32)
-	require.Equal(t, sum, Digest(hex.EncodeToString(sum)))
-	require.Equal(t, sum, Digest(base64.StdEncoding.EncodeToString(sum)))
-	require.Nil(t, Digest(""))
-	require.Nil(t, Digest("abcd"))
-	require.Nil(t, Digest("not a digest"))
 }
