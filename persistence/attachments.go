@@ -19,18 +19,18 @@ func NewAttachments(reads *Reads) *Attachments { return &Attachments{reads: read
 // Get is a file of the organization that is here. domain.ErrNotFound when there
 // is none, when it isn't here yet, or when its message was taken back.
 func (a *Attachments) Get(ctx context.Context, org domain.OrganizationID, id domain.AttachmentID) (domain.Attachment, error) {
-	return a.stored(ctx, &org, id)
+	return a.stored(ctx, org, id, false)
 }
 
 // Linked is a file of any organization, for who has proved by a signature that
 // it was given the id; else as Get.
 func (a *Attachments) Linked(ctx context.Context, id domain.AttachmentID) (domain.Attachment, error) {
-	return a.stored(ctx, nil, id)
+	return a.stored(ctx, domain.OrganizationID{}, id, true)
 }
 
-func (a *Attachments) stored(ctx context.Context, org *domain.OrganizationID, id domain.AttachmentID) (domain.Attachment, error) {
+func (a *Attachments) stored(ctx context.Context, org domain.OrganizationID, id domain.AttachmentID, any bool) (domain.Attachment, error) {
 	file := domain.Attachment{FileKey: domain.FileKey{Attachment: id}}
-	err := a.reads.pool.QueryRow(ctx, a.reads.queries.StoredAttachment, org, id).Scan(
+	err := a.reads.pool.QueryRow(ctx, a.reads.queries.StoredAttachment, org, id, any).Scan(
 		&file.Organization, &file.Message, &file.Name, &file.MimeType, &file.Size, &file.SHA256)
 	return file, readError("read an attachment", err)
 }

@@ -1,11 +1,11 @@
 -- Files: what is here, and what is still to be fetched from a platform.
 
 -- name: stored-attachment
--- Of any organization where $1 is null: the caller has proved by a signature
+-- Of the organization $1, or of any if $3: the caller has proved by a signature
 -- that it was given the id.
 SELECT a.organization_id, a.message_id, coalesce(a.file_name, ''), a.mime_type, a.size_bytes, a.sha256
 FROM attachments a
-WHERE a.id = $2 AND ($1::uuid IS NULL OR a.organization_id = $1) AND a.state = 'stored'
+WHERE a.id = $2 AND ($3::boolean OR a.organization_id = $1) AND a.state = 'stored'
     AND NOT EXISTS (SELECT FROM messages m WHERE m.id = a.message_id AND m.deleted_at IS NOT NULL)
 
 -- name: add-attachment

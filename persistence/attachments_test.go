@@ -99,8 +99,10 @@ func TestWhatBecameOfAFileIsStoredWithItsMessage(t *testing.T) {
 	linked, err := attachments.Linked(t.Context(), here.FileKey.Attachment)
 	require.NoError(t, err)
 	require.Equal(t, here, linked)
-	_, err = attachments.Get(t.Context(), b.org, here.FileKey.Attachment)
-	require.ErrorIs(t, err, domain.ErrNotFound, "another organization's")
+	for _, org := range []domain.OrganizationID{b.org, {}} {
+		_, err = attachments.Get(t.Context(), org, here.FileKey.Attachment)
+		require.ErrorIs(t, err, domain.ErrNotFound, "another organization's, nobody's")
+	}
 	_, err = attachments.Get(t.Context(), a.org, gone.FileKey.Attachment)
 	require.ErrorIs(t, err, domain.ErrNotFound)
 	_, err = attachments.Pending(t.Context(), gone.FileKey.Attachment)

@@ -75,6 +75,13 @@ func exampleAgent() domain.AgentView {
 	}
 }
 
+func exampleAttachment() uploadedFile {
+	a := uploadedFile{FileName: new("invoice.pdf"), MimeType: "application/pdf", SizeBytes: 48211}
+	a.ID = exampleOf(a.ID, "019c13a7-0000-7000-8000-000000000001")
+	a.URL = "https://inbox.example.com/api/attachments/019c13a7-0000-7000-8000-000000000001?expires=1769860800&signature=Q3JlYXRlZCBieSB1cw"
+	return a
+}
+
 func exampleList[T any](row T) list[T] {
 	return list[T]{Data: []T{row}, Meta: domain.Page{Number: 1, Limit: 20}.Meta(1, false)}
 }
