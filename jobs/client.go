@@ -19,6 +19,9 @@ const (
 	jobTimeout = 150 * time.Second
 	// rescueAfter is when a job of a process that died is given to another one.
 	rescueAfter = jobTimeout + 30*time.Second
+	// doneKept is how long jobs that are done stay in the queue's table, for who
+	// looks; what they did is in the rows that they worked off.
+	doneKept = time.Hour
 	// softStop is how long jobs may go on when the program ends.
 	softStop = 5 * time.Second
 )
@@ -36,9 +39,6 @@ type Work interface {
 type Config struct {
 	Pool   *pgxpool.Pool // of the queue alone; a few connections are enough
 	Logger *slog.Logger
-	// RescueAfter is when a job whose process died is given to another one.
-	// Default 3 minutes: longer than any job takes.
-	RescueAfter time.Duration
 }
 
 // Client does work in the background.
@@ -51,10 +51,7 @@ type Client struct {
 func New(cfg Config, works ...Work) (*Client, error) {
 	c := &river.Config{
 		Logger: cfg.Logger, JobTimeout: jobTimeout, RescueStuckJobsAfter: rescueAfter, SoftStopTimeout: softStop,
-		Workers: river.NewWorkers(), Queues: map[string]river.QueueConfig{},
-	}
-	if cfg.RescueAfter > 0 {
-		c.RescueStuckJobsAfter, c.JobTimeout = cfg.RescueAfter, min(jobTimeout, cfg.RescueAfter-time.Millisecond)
+		CompletedJobRetentionPeriod: doneKept, Workers: river.NewWorkers(), Queues: map[string]river.QueueConfig{},
 	}
 	for _, w := range works {
 		w.configure(c)

@@ -60,6 +60,10 @@
 // while a query runs into the next one, so a query answers up to 500 questions
 // and a lonely question waits for nobody.
 //
+// [Attachments] has the rows of files, [Blobs] their content, in a folder. What
+// is still to be fetched is a pending row, written with its message; the message
+// and its file are settled in one batch.
+//
 // [Registry] holds the configuration (channels and users) in memory, because
 // every webhook and request asks for it, and which sessions have ended. It
 // follows a log of changes that triggers write, by LISTEN and, as the safety
