@@ -132,13 +132,21 @@ func MessageViewOf(conversation ConversationID, m Message, attachments []Attachm
 	}
 	v.Body, v.MediaURL, v.MediaType = text(m.Body), link.link(m.Attachment, m.MediaURL), text(m.MediaType)
 	for _, a := range attachments {
-		if a.State == AttachmentStored {
-			a.URL = link.link(a.ID, "")
-		}
 		for _, f := range m.Metadata.Media {
-			if f.Attachment == a.ID && f.Failure != "" {
+			if f.Attachment != a.ID {
+				continue
+			}
+			// The message says how far the file has come: the attachment may have
+			// been read later.
+			if a.State = f.State; a.State == "" {
+				a.State = AttachmentPending
+			}
+			if f.Failure != "" {
 				a.Failure = &f.Failure
 			}
+		}
+		if a.State == AttachmentStored {
+			a.URL = link.link(a.ID, "")
 		}
 		v.Attachments = append(v.Attachments, a)
 	}
