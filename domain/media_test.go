@@ -115,7 +115,13 @@ func TestASentFileIsTheMessages(t *testing.T) {
 	t.Parallel()
 	th := inState(t, Assigned, alice)
 	file := testID[attachmentKind](5)
-	change := th.must(Send{By: by(alice), Draft: Draft{Type: TypeImage, Attachment: file, MediaType: "image/png"}})
+	change := th.must(Send{By: by(alice), Draft: Draft{
+		Attachment: file, MediaType: "image/png",
+		Metadata: MessageMetadata{Content: &Content{File: &File{Attachment: file, MimeType: "image/png", Size: 9}}},
+	}})
+	require.Equal(t, TypeImage, change.Inserts[0].Type)
+	out := OutgoingOf(&th.c, &change.Inserts[0], th.now)
+	require.Equal(t, file, out.Content.File.Attachment)
 	require.Equal(t, file, change.Inserts[0].Attachment)
 	require.Equal(t, "x", *change.Notices[0].Linked(func(AttachmentID) string { return "x" }).Payload.(MessageCreated).MediaURL)
 	other := Notice{Payload: MessageCreated{MediaURL: new("https://elsewhere.example/1")}}

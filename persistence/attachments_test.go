@@ -169,6 +169,7 @@ func TestAnUploadIsUsedByItsMessage(t *testing.T) {
 	require.Equal(t, domain.Committed, (<-o.submit(domain.Accept{By: by})).Outcome)
 	send := func(file domain.Attachment) domain.MessageID {
 		draft := domain.Draft{Type: domain.TypeImage, Attachment: file.FileKey.Attachment, MediaType: "image/png"}
+		draft.Metadata.Content = &domain.Content{File: &domain.File{Attachment: file.FileKey.Attachment, MimeType: "image/png"}}
 		require.Equal(t, domain.Committed, (<-o.submit(domain.Send{By: by, Draft: draft})).Outcome)
 		return o.state.LastMessage
 	}

@@ -79,7 +79,8 @@ func (b *batch) json(c *column, v any) {
 }
 
 func (b *batch) metadata(c *column, m domain.MessageMetadata) {
-	if m.Platform == nil && m.Media == nil && m.Reactions == nil && m.Edits == nil && m.LastEdit == nil && !m.Standby {
+	if m.Platform == nil && m.Media == nil && m.Reactions == nil && m.Edits == nil && m.LastEdit == nil && !m.Standby &&
+		m.Content == nil && m.Quotes == "" {
 		c.text("{}")
 		return
 	}
@@ -118,10 +119,21 @@ func (b *batch) addMessages(ix int, c *chain) {
 		k[19].time(m.DeletedAt)
 		k[20].time(m.CreatedAt)
 		k[21].time(m.UpdatedAt)
-		k[22].uuid(m.Attachment)
+		k[22].int4(m.Attempts)
+		k[23].time(m.AttemptStartedAt)
+		k[24].time(m.NextAttemptAt)
+		k[25].optional(m.IdempotencyKey)
+		k[26].bytea(m.RequestHash)
+		k[27].uuid(m.Attachment)
 	}
 	for i := range updates {
 		b.addUpdate(c, &updates[i])
+	}
+	for _, id := range c.freed() {
+		k := b.frees.columns
+		k[0].uuid(c.conversation)
+		k[1].uuid(c.head)
+		k[2].uuid(id)
 	}
 }
 
@@ -143,7 +155,11 @@ func (b *batch) addUpdate(c *chain, m *domain.Message) {
 	k[13].time(m.EditedAt)
 	k[14].time(m.DeletedAt)
 	k[15].time(m.UpdatedAt)
-	k[16].uuid(m.Attachment)
+	k[16].int4(m.Attempts)
+	k[17].time(m.AttemptStartedAt)
+	k[18].time(m.NextAttemptAt)
+	k[19].optional(m.IdempotencyKey)
+	k[20].uuid(m.Attachment)
 }
 
 // addFiles writes down which files new messages bring or use, and what has

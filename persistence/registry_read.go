@@ -105,7 +105,7 @@ func (r *Registry) readChannels(ctx context.Context, conn *pgx.Conn, into *confi
 		found  = make(map[domain.ChannelID]struct{}, len(ids))
 	)
 	fields := []any{
-		&c.ID, &c.Organization, (*string)(&c.Provider), &c.Name, &c.ExternalID, (*string)(&c.Status), &sealed, &proved, &token,
+		&c.ID, &c.Organization, (*string)(&c.Provider), &c.Name, &c.ExternalID, (*string)(&c.Status), &sealed, &proved, &c.SendRate, &token,
 	}
 	_, err = pgx.ForEachRow(rows, fields, func() error {
 		secret, err := r.open(c.ID, sealed)

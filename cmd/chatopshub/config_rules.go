@@ -106,7 +106,6 @@ func (s *source) checkBuild(c Config) {
 	}
 	for _, v := range []struct{ name, feature string }{
 		{"AGENT_GRACE_PERIOD", "releasing an absent agent's conversations"},
-		{"SEND_UNCERTAIN_TIMEOUT", "sending to customers"},
 		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
 	} {

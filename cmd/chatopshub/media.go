@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"io"
 	"time"
 
@@ -58,19 +59,6 @@ func (l linkedPublisher) Publish(organization domain.OrganizationID, notices []d
 	l.to.Publish(organization, linked)
 }
 
-// openPlatform makes the client of the Graph API; it connects to nothing.
-func (p *program) openPlatform(context.Context) error {
-	client, err := graph.New(graph.Config{
-		BaseURL: p.cfg.Meta.GraphURL, Version: p.cfg.Meta.GraphVersion, RootCAs: p.around.platformCAs,
-	})
-	if err != nil {
-		return err
-	}
-	p.onClose("platform", func(context.Context) error { client.Close(); return nil })
-	p.graph = client
-	return nil
-}
-
 // openJobs begins the work in the background. It tells conversations, and reads
 // and writes files, so it ends before them: after it nobody would tell a
 // conversation that its file is here, and the file would be fetched again.
@@ -84,7 +72,7 @@ func (p *program) openJobs(ctx context.Context) error {
 	p.onClose("jobs' connections", func(context.Context) error { pool.Close(); return nil })
 	logger := p.logger.With("part", "jobs")
 	client, err := jobs.New(jobs.Config{Pool: pool, Logger: logger}, jobs.NewMedia(jobs.MediaConfig{
-		Files: p.store.attachments, Store: p.blobs, Platform: &mediaPlatform{p.graph}, Credentials: p.store.registry,
+		Files: p.store.attachments, Store: p.blobs, Platform: mediaPlatform{p.platform}, Credentials: p.store.registry,
 		Inbox: p.actors.inbox, Logger: logger, Now: time.Now, Pause: p.around.jobPause,
 	}))
 	if err != nil {
@@ -95,16 +83,16 @@ func (p *program) openJobs(ctx context.Context) error {
 }
 
 // mediaPlatform gives jobs the files that customers send.
-type mediaPlatform struct{ client *graph.Client }
+type mediaPlatform struct{ *platform }
 
 // LookUp implements jobs.Platform.
-func (m *mediaPlatform) LookUp(ctx context.Context, as domain.Credentials, mediaID string) (domain.RemoteFile, error) {
+func (m mediaPlatform) LookUp(ctx context.Context, as domain.Credentials, mediaID string) (domain.RemoteFile, error) {
 	media, err := m.client.LookUpMedia(ctx, accountOf(as), mediaID)
 	return domain.RemoteFile{URL: media.URL, SHA256: media.SHA256, Size: media.Size}, err
 }
 
 // Download implements jobs.Platform.
-func (m *mediaPlatform) Download(ctx context.Context, as domain.Credentials, url string, limit int64) (io.ReadCloser, error) {
+func (m mediaPlatform) Download(ctx context.Context, as domain.Credentials, url string, limit int64) (io.ReadCloser, error) {
 	download, err := m.client.Download(ctx, accountOf(as), url, limit)
 	if err != nil {
 		return nil, err
@@ -112,7 +100,32 @@ func (m *mediaPlatform) Download(ctx context.Context, as domain.Credentials, url
 	return download.Body, nil
 }
 
-// accountOf is a channel as its platform knows it.
-func accountOf(as domain.Credentials) graph.Account {
-	return graph.Account{Provider: as.Channel.Provider, ID: as.Channel.ExternalID, Token: graph.Secret(as.Token)}
+// bring uploads a file of ours to the platform that it is sent by. Nothing has
+// been sent then, so whatever fails may be tried again.
+func (p *platform) bring(ctx context.Context, as graph.Account, ch domain.Channel, content domain.Content) (*domain.File, error) {
+	file := *content.File
+	stored, err := p.attachments.Get(ctx, ch.Organization, file.Attachment)
+	if err != nil {
+		return nil, unbrought(err)
+	}
+	data, err := p.blobs.Open(ctx, stored.FileKey)
+	if err != nil {
+		return nil, unbrought(err)
+	}
+	defer data.Close()
+	id, err := p.client.Upload(ctx, as, graph.Upload{
+		Type: content.Type, Name: stored.Name, MimeType: stored.MimeType, Size: stored.Size, Data: data,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &domain.File{ID: id, Name: stored.Name, MimeType: stored.MimeType, Size: stored.Size}, nil
+}
+
+// unbrought is why a message can't go out whose file we can't read.
+func unbrought(err error) error {
+	if errors.Is(err, domain.ErrNotFound) {
+		return &domain.CallError{Class: domain.FailurePermanent, Code: domain.CallUnsendable, Text: "the file isn't there any more", Cause: err}
+	}
+	return &domain.CallError{Class: domain.FailureTransient, Code: domain.CallNotReached, Text: "the file can't be read", Cause: err}
 }

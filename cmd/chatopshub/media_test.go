@@ -317,30 +317,75 @@ func TestACrashBetweenMessageAndFileLosesNone(t *testing.T) {
 	require.Equal(t, 1, c.rows.count(`SELECT count(*) FROM messages WHERE attachment_id IS NOT NULL`))
 }
 
-// TestAnUploadGoesRoundThroughTheServer uses the real store behind REST.
-func TestAnUploadGoesRoundThroughTheServer(t *testing.T) {
-	t.Parallel()
-	c := newMediaCase(t, nil)
+// upload stores a file through REST.
+func (c *mediaCase) upload(name string, data []byte) map[string]any {
+	c.t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
-	part, err := form.CreateFormFile("file", "../../résumé \u202e.png")
-	require.NoError(t, err)
-	_, err = part.Write(testPicture)
-	require.NoError(t, err)
-	require.NoError(t, form.Close())
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.p.url()+"/api/attachments", &body)
-	require.NoError(t, err)
+	part, err := form.CreateFormFile("file", name)
+	require.NoError(c.t, err)
+	_, err = part.Write(data)
+	require.NoError(c.t, err)
+	require.NoError(c.t, form.Close())
+	request, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.p.url()+"/api/attachments", &body)
+	require.NoError(c.t, err)
 	request.Header.Set("Content-Type", form.FormDataContentType())
 	request.Header.Set("Authorization", "Bearer "+c.agent.token)
 	response, err := c.client.Do(request)
-	require.NoError(t, err)
+	require.NoError(c.t, err)
 	defer response.Body.Close()
-	require.Equal(t, http.StatusCreated, response.StatusCode)
+	require.Equal(c.t, http.StatusCreated, response.StatusCode)
 	var file map[string]any
-	require.NoError(t, json.NewDecoder(response.Body).Decode(&file))
+	require.NoError(c.t, json.NewDecoder(response.Body).Decode(&file))
+	return file
+}
+
+// TestAnUploadGoesToTheCustomer goes through the real store and the platform.
+func TestAnUploadGoesToTheCustomer(t *testing.T) {
+	t.Parallel()
+	c := newMediaCase(t, nil)
+	file := c.upload("../../résumé \u202e.png", testPicture)
 	require.Equal(t, "résumé .png", file["fileName"])
 	require.Equal(t, "image/png", file["mimeType"])
 	_, content := c.get(file["url"].(string), "")
 	require.Equal(t, testPicture, content)
-	require.Equal(t, 1, c.rows.count(`SELECT count(*) FROM attachments WHERE state = 'stored' AND message_id IS NULL AND sha256 IS NOT NULL`))
+
+	deliver(t, c.client, c.p.url(), webhooktest.WhatsAppText(c.rows.account, webhooktest.Customer{Name: "N", Number: c.number}, "wamid.0", "hello", time.Now()))
+	conversation := fmt.Sprintf("%s/api/conversations/%s", c.p.url(), c.rows.conversationOf(c.number))
+	require.Equal(t, http.StatusOK, call(c.client, http.MethodPost, conversation+"/accept", c.agent.token, nil).status)
+	other := newTenantRows(t, c.db, "other", "7009")
+	foreign := other.agent("stranger", domain.RoleAdmin)
+	awaitAgent(t, c.p, other, foreign)
+	theirs := c.agent
+	c.agent = foreign
+	strange := c.upload("x.png", testPicture)["id"]
+	c.agent = theirs
+	refused := call(c.client, http.MethodPost, conversation+"/messages", c.agent.token, map[string]any{"attachmentId": strange})
+	require.Equal(t, http.StatusUnprocessableEntity, refused.status, "another organization's file")
+
+	sent := call(c.client, http.MethodPost, conversation+"/messages", c.agent.token, map[string]any{"attachmentId": file["id"], "body": "look"})
+	require.Equal(t, http.StatusCreated, sent.status, bodyText(sent))
+	require.Equal(t, "image", sent.body["type"])
+	require.Equal(t, file["url"], sent.body["mediaUrl"])
+	var taken []graphtest.Taken
+	require.Eventually(t, func() bool { taken = c.platform.Taken(); return len(taken) == 1 }, 30*time.Second, 10*time.Millisecond)
+	require.Equal(t, 1, c.rows.count(`SELECT count(*) FROM attachments WHERE id = $1 AND message_id = $2`, file["id"], sent.body["id"]))
+	data, mimeType, ok := c.platform.Media(mediaOf(t, taken[0]))
+	require.True(t, ok)
+	require.Equal(t, testPicture, data)
+	require.Equal(t, "image/png", mimeType)
+}
+
+// mediaOf is the id of the uploaded image in a message that the platform took.
+func mediaOf(t *testing.T, taken graphtest.Taken) string {
+	t.Helper()
+	var body struct {
+		Image struct {
+			ID      string `json:"id"`
+			Caption string `json:"caption"`
+		} `json:"image"`
+	}
+	require.NoError(t, json.Unmarshal(taken.Body, &body))
+	require.Equal(t, "look", body.Image.Caption)
+	return body.Image.ID
 }

@@ -24,7 +24,6 @@ import (
 	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/embedded"
 	"github.com/chatopshub/chatopshub/transport/auth"
-	"github.com/chatopshub/chatopshub/transport/graph"
 	"github.com/chatopshub/chatopshub/transport/rest"
 	"github.com/chatopshub/chatopshub/transport/socket"
 )
@@ -42,9 +41,9 @@ type program struct {
 	store    *storage
 	actors   *actorSystem
 	sockets  *socket.Server
+	platform *platform
 	blobs    *persistence.Blobs
 	links    *auth.FileLinks
-	graph    *graph.Client
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -78,6 +77,7 @@ type actorSystem struct {
 	wheel         *actors.Wheel
 	feeds         *actors.Feeds
 	agents        *actors.Agents
+	channels      *actors.Channels
 	conversations *actors.Conversations
 	inbox         *actors.Inbox
 }
@@ -98,8 +98,8 @@ func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surr
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		p.openDatabase, p.openValkey, p.openFiles, p.openStorage, p.openSystem, p.openSockets, p.openConversations,
-		p.openPlatform, p.openJobs, p.openHTTP,
+		p.openDatabase, p.openValkey, p.openFiles, p.openStorage, p.openSystem, p.openSockets, p.openPlatform, p.openConversations,
+		p.openJobs, p.openHTTP,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -298,11 +298,13 @@ func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
 		Writer: p.store.writer, Loader: p.store.loader, Publisher: linkedPublisher{a.feeds, p.link}, Wheel: a.wheel, Entropy: entropy,
+		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})
 	p.onClose("conversations", a.conversations.Close)
 	a.inbox = actors.NewInbox(a.system, a.conversations, p.store.identities)
+	p.keep("resumer", actors.NewResumer(a.conversations, persistence.NewOutbox(p.store.reads)).Run)
 	return nil
 }
 

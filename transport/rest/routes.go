@@ -57,6 +57,7 @@ func (s *server) routes() {
 		summary: "List messages", about: "Newest first. nextCursor leads to older ones and is null at the end.",
 		refuses: []int{404, 503}, example: messagesPage{Data: []domain.MessageView{exampleMessage()}},
 	}, s.listMessages)
+	s.sendRoutes(agents)
 	register(s, operation{
 		access: agents, method: http.MethodGet, path: "/api/conversations/{id}/events", id: "listEvents", tag: "Conversations",
 		summary: "List the audit trail", about: "Newest first: every change of state, who made it and when.",
@@ -126,7 +127,7 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		return
 	}
 	described := huma.Operation{
-		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
+		OperationID: op.id, DefaultStatus: cmp.Or(op.status, http.StatusOK), Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody sees to both
 	}
 	refuses := append([]int{500}, op.refuses...)
@@ -145,7 +146,6 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		described.Middlewares = append(described.Middlewares, s.deadline)
 	}
 	slices.Sort(refuses)
-	described.DefaultStatus = cmp.Or(op.status, http.StatusOK)
 	described.Responses = responses(s.api.OpenAPI(), described.DefaultStatus, op.example, slices.Compact(refuses))
 	huma.Register(s.api, described, wrap(operate))
 }
