@@ -32,6 +32,11 @@ type queries struct {
 	UsersByEmail string `query:"users-by-email"`
 	Agents       string `query:"agents"`
 
+	HeldConversations    string `query:"held-conversations"`
+	Seats                string `query:"seats"`
+	WaitingConversations string `query:"waiting-conversations"`
+	WaitingOrganizations string `query:"waiting-organizations"`
+
 	StartSession        string `query:"start-session"`
 	LockSession         string `query:"lock-session"`
 	SpendRefreshToken   string `query:"spend-refresh-token"`
