@@ -32,6 +32,13 @@ type queries struct {
 	UsersByEmail string `query:"users-by-email"`
 	Agents       string `query:"agents"`
 
+	RecordAgentSessions string `query:"record-agent-sessions"`
+	RenewNode           string `query:"renew-node"`
+	LeaveNode           string `query:"leave-node"`
+	ForgetNodes         string `query:"forget-nodes"`
+	EndOrphanedSessions string `query:"end-orphaned-sessions"`
+	AbsentAgents        string `query:"absent-agents"`
+
 	HeldConversations    string `query:"held-conversations"`
 	Seats                string `query:"seats"`
 	WaitingConversations string `query:"waiting-conversations"`
