@@ -22,5 +22,5 @@ SELECT id, organization_id, email, name, avatar_url, role::text, status::text, m
 WHERE $1::uuid[] IS NULL OR id = ANY ($1)
 
 -- name: configured-channels
-SELECT id, organization_id, provider::text, name, external_id, status::text, webhook_secret, proved_at FROM channels
+SELECT id, organization_id, provider::text, name, external_id, status::text, webhook_secret, proved_at, assignment_policy::text FROM channels
 WHERE $1::uuid[] IS NULL OR id = ANY ($1)

@@ -104,7 +104,7 @@ func (r *Registry) readChannels(ctx context.Context, conn *pgx.Conn, into *confi
 		found  = make(map[domain.ChannelID]struct{}, len(ids))
 	)
 	fields := []any{
-		&c.ID, &c.Organization, (*string)(&c.Provider), &c.Name, &c.ExternalID, (*string)(&c.Status), &sealed, &proved,
+		&c.ID, &c.Organization, (*string)(&c.Provider), &c.Name, &c.ExternalID, (*string)(&c.Status), &sealed, &proved, (*string)(&c.Policy),
 	}
 	_, err = pgx.ForEachRow(rows, fields, func() error {
 		secret, err := r.open(c.ID, sealed)

@@ -64,16 +64,21 @@ type storage struct {
 	conversations *persistence.Conversations
 	deadLetters   *persistence.DeadLetters
 	sessions      *persistence.Sessions
+	assignments   *persistence.Assignments
+	agentSessions *persistence.AgentSessions
 }
 
 // actorSystem is everything that has a mailbox.
 type actorSystem struct {
 	system        *actors.System
 	wheel         *actors.Wheel
+	fanout        *lateFanout
 	feeds         *actors.Feeds
-	agents        *actors.Agents
+	assigners     *actors.Assigners
 	conversations *actors.Conversations
 	inbox         *actors.Inbox
+	releases      *actors.Releases
+	agents        *actors.Agents
 }
 
 // start builds the server in the order in which its parts need each other, and
@@ -87,7 +92,9 @@ func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, er
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openSockets, p.openConversations, p.openHTTP,
+		p.openDatabase, p.openValkey, p.openStorage,
+		p.openSystem, p.openFeeds, p.openConversations, p.openAgents, p.openSockets,
+		p.openHTTP, p.openReconciliation,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -210,7 +217,9 @@ func (p *program) openStorage(ctx context.Context) error {
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
-	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run)
+	p.store.assignments, p.store.agentSessions = persistence.NewAssignments(reads), p.newAgentSessions(reads)
+	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run,
+		p.store.agentSessions.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
 	p.keep("writer", writer.Run)
 	select {
@@ -249,15 +258,6 @@ func (p *program) openSystem(context.Context) error {
 
 func (p *program) openSockets(context.Context) error {
 	a := p.actors
-	fanout := &lateFanout{}
-	a.feeds = actors.NewFeeds(a.system, actors.FeedConfig{
-		Fanout: fanout, Epoch: rand.Text, Directory: actors.DirectoryConfig{IdleTTL: time.Hour},
-	})
-	p.onClose("feeds", a.feeds.Close)
-	a.agents = actors.NewAgents(a.system, actors.AgentConfig{
-		Publisher: a.feeds, Wheel: a.wheel, Limits: domain.PresenceLimits{Heartbeat: heartbeatTimeout},
-	})
-	p.onClose("agents", a.agents.Close)
 	sockets, err := socket.New(socket.Config{
 		Authenticator: p.issuer(), Application: &agentDesk{
 			agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
@@ -269,9 +269,9 @@ func (p *program) openSockets(context.Context) error {
 	if err != nil {
 		return err
 	}
-	fanout.to = sockets
+	a.fanout.to = sockets
 	p.sockets = sockets
-	p.store.registry.Tell(sockets)
+	p.store.registry.Tell(ends{sockets, a.agents})
 	return nil
 }
 
@@ -284,7 +284,7 @@ func (f *lateFanout) Deliver(events []domain.FeedEvent) { f.to.Deliver(events) }
 func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
-		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.feeds, Wheel: a.wheel, Entropy: entropy,
+		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.assigners.Watch(a.feeds), Wheel: a.wheel, Entropy: entropy,
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})
