@@ -14,7 +14,7 @@ type agent struct {
 	last         domain.AgentSession // whose end began the grace period; zero: none runs
 	state        domain.PresenceState
 	recorded     domain.Presence // in the sessions that are open
-	told         domain.Presence // to colleagues
+	told         domain.Presence // to colleagues; empty: nobody knows what they were told
 	available    bool
 	releasing    int    // releases that haven't ended; colleagues are told of the end after them
 	deadline     *Timer // nil: none
@@ -129,12 +129,14 @@ func (g *agent) absent(m absent) {
 		g.apply(domain.AgentSuspended{At: m.at})
 	case g.state.Status() != domain.Offline:
 	case m.Shown == domain.Offline: // the grace period was over, and the releases were not
+		g.told = ""
 		g.release(domain.ReleaseFor(domain.PresenceTick{}, domain.PresenceEffect{Release: m.LostAt}))
 	default:
 		lost := m.LostAt
 		if lost.Before(m.accepted) {
 			lost = m.accepted
 		}
+		g.told = ""
 		g.state = domain.RecoveredPresence(m.Shown, m.LastSeenAt, lost)
 		g.last = domain.AgentSession{EndedAt: m.LostAt} // which row it was doesn't matter any more
 		g.apply(domain.PresenceTick{At: m.at})

@@ -91,13 +91,13 @@ func TestReconcilerFinishesWhatWasBegun(t *testing.T) {
 		o.journal.held = true
 		l.set(nil, o.lost(domain.Offline, lost))
 		defer o.reconciling(t, l)()
-		<-time.After(20 * time.Second)
+		<-time.After(4*ReconcileEvery + time.Second)
 		require.Len(t, o.journal.begun, 1, "at once, as grace was over, and not again while it is under way")
 		require.Equal(t, lost, o.journal.begun[0].TakenBy)
 		o.journal.finish()
 		<-time.After(ReconcileEvery)
 		require.Len(t, o.journal.begun, 2, "whatever is left is tried again")
-		require.Equal(t, []string{graceOver, graceOver}, o.journal.all(), "nobody thought that the agent was here")
+		require.Equal(t, []string{graceOver, "OFFLINE", graceOver, "OFFLINE"}, o.journal.all())
 		l.set(nil)
 		<-time.After(ReconcileEvery)
 		synctest.Wait()
@@ -110,7 +110,7 @@ func TestReconcilerReleasesTheSuspended(t *testing.T) {
 		l := &ledgerOfAbsence{}
 		l.set(domain.ErrUnavailable)
 		defer o.reconciling(t, l)()
-		<-time.After(2 * ReconcileEvery)
+		<-time.After(2*ReconcileEvery + time.Second) // between two rounds
 		l.set(nil, domain.Absence{Organization: o.org, Agent: o.ada, Suspended: true})
 		<-time.After(ReconcileEvery)
 		require.Equal(t, []string{"RELEASED suspended"}, o.journal.all())

@@ -22,10 +22,10 @@ ON CONFLICT (id) DO UPDATE SET seen_at = now()
 DELETE FROM nodes WHERE id = $1
 
 -- name: end-orphaned-sessions
--- Sessions end with the run of the program that held their sockets: when it was
--- last seen, or with their own last sign of life where nobody knows.
+-- Sessions end with the run of the program that held their sockets: as late as
+-- it may have lived, since what was taken before that was taken with a socket.
 UPDATE agent_sessions s
-SET ended_at = greatest(s.last_seen_at, n.seen_at), updated_at = now()
+SET ended_at = greatest(s.last_seen_at, n.seen_at) + $1::interval, updated_at = now()
 FROM agent_sessions o
 LEFT JOIN nodes n ON n.id = o.node_id
 WHERE o.ended_at IS NULL AND o.node_id <> $2 AND (n.id IS NULL OR n.seen_at < now() - $1::interval)

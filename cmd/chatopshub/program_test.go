@@ -70,9 +70,14 @@ type socketEvent struct {
 
 func dialSocket(t testing.TB, p *program, token string) *socketClient {
 	t.Helper()
+	return dialSocketAt(t, p.url(), token)
+}
+
+func dialSocketAt(t testing.TB, url, token string) *socketClient {
+	t.Helper()
 	c := &socketClient{closed: make(chan struct{})}
 	conn, _, err := gws.NewClient(c, &gws.ClientOption{
-		Addr: strings.Replace(p.url(), "http://", "ws://", 1) + "/socket.io/?EIO=4&transport=websocket",
+		Addr: strings.Replace(url, "http://", "ws://", 1) + "/socket.io/?EIO=4&transport=websocket",
 	})
 	require.NoError(t, err)
 	c.conn = conn
