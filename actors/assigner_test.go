@@ -321,15 +321,17 @@ type happening struct {
 	agent        byte
 	conversation byte
 	limit        int
-	back         bool // a conversation that ends is given back
-	leisure      bool // everything settles before the next thing
+	back         bool          // a conversation that ends is given back
+	pause        time.Duration // before the next thing; a command takes 1 ms
+	leisure      bool          // and everything settles
 }
 
 func drawHappening(t *rapid.T) happening {
 	return happening{
 		what: rapid.IntRange(0, 4).Draw(t, "what"), agent: rapid.ByteRange(0, 2).Draw(t, "agent"),
 		conversation: rapid.Byte().Draw(t, "conversation"), limit: rapid.IntRange(1, 4).Draw(t, "limit"),
-		back: rapid.Bool().Draw(t, "back"), leisure: rapid.Bool().Draw(t, "leisure"),
+		pause: time.Duration(rapid.IntRange(0, 3).Draw(t, "pause")) * time.Millisecond / 2,
+		back:  rapid.Bool().Draw(t, "back"), leisure: rapid.Bool().Draw(t, "leisure"),
 	}
 }
 
@@ -355,6 +357,7 @@ func (f *floor) play(as *Assigners, happenings []happening) []string {
 	for _, h := range happenings {
 		f.happens(h)
 		as.Look(f.org)
+		<-time.After(h.pause)
 		if h.leisure {
 			f.settled()
 			if problems := f.problems(); problems != nil {
