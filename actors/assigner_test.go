@@ -247,6 +247,22 @@ func TestAssignerLooksAgainWhenSomebodyWasFaster(t *testing.T) {
 	})
 }
 
+func TestAssignerHearsWhatHappensDuringARound(t *testing.T) {
+	onFloor(t, func(t *testing.T, f *floor, as *Assigners) {
+		f.agent(1, 1)
+		f.arrive(1, 2)
+		f.meanwhile = func() {
+			f.mu.Lock()
+			f.agent(2, 1)
+			f.mu.Unlock()
+			as.Look(f.org)
+		}
+		as.Look(f.org)
+		f.settled()
+		require.Empty(t, f.waiting)
+	})
+}
+
 func TestAssignerTriesAgainWhatPasses(t *testing.T) {
 	onFloor(t, func(t *testing.T, f *floor, as *Assigners) {
 		f.agent(1, 0)
