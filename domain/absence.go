@@ -8,6 +8,7 @@ import "time"
 // AgentConnection is one connected socket of an agent.
 type AgentConnection struct {
 	ID           string // unique for ever
+	Node         string // the run of the program that has the socket; unique for ever
 	Organization OrganizationID
 	Agent        UserID
 	Login        SessionID // that the socket came with

@@ -116,8 +116,10 @@ func TestStatus(t *testing.T) {
 	pending := func() (names []string) {
 		states, err := migrations.Status(t.Context(), db)
 		require.NoError(t, err)
-		for i, state := range states {
-			require.EqualValues(t, i+1, state.Version)
+		var before int64
+		for _, state := range states {
+			require.Greater(t, state.Version, before)
+			before = state.Version
 			if state.AppliedAt.IsZero() {
 				names = append(names, state.Name)
 			}

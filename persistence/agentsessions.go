@@ -152,20 +152,20 @@ func (a *AgentSessions) storeAll(ctx context.Context) {
 func (a *AgentSessions) store(ctx context.Context) error {
 	batch := a.take()
 	var (
-		agents                         = make([][16]byte, len(batch))
-		ids, statuses, addresses, used = make([]string, len(batch)), make([]string, len(batch)), make([]string, len(batch)), make([]string, len(batch))
-		opened, seen                   = make([]time.Time, len(batch)), make([]time.Time, len(batch))
-		ended                          = make([]*time.Time, len(batch))
+		agents                                [][16]byte
+		ids, nodes, statuses, addresses, used []string
+		opened, seen                          []time.Time
+		ended                                 []*time.Time
 	)
-	for i, s := range batch {
-		agents[i], ids[i], statuses[i] = s.Agent, s.ID, string(s.Status)
-		addresses[i], used[i] = s.IP, strings.ReplaceAll(s.UserAgent, "\x00", "")
-		opened[i], seen[i], ended[i] = s.OpenedAt, s.LastSeenAt, orNull(s.EndedAt)
+	for _, s := range batch {
+		agents, ids, nodes, statuses = append(agents, s.Agent), append(ids, s.ID), append(nodes, s.Node), append(statuses, string(s.Status))
+		addresses, used = append(addresses, s.IP), append(used, strings.ReplaceAll(s.UserAgent, "\x00", ""))
+		opened, seen, ended = append(opened, s.OpenedAt), append(seen, s.LastSeenAt), append(ended, orNull(s.EndedAt))
 	}
 	limited, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	_, err := a.reads.pool.Exec(limited, a.reads.queries.RecordAgentSessions,
-		a.node, agents, ids, statuses, addresses, used, opened, seen, ended)
+		agents, ids, nodes, statuses, addresses, used, opened, seen, ended)
 	if err != nil {
 		a.putBack(batch)
 	}

@@ -5,9 +5,9 @@
 -- and a session that was thought dead with its node lives again. A user who is
 -- no more has no sessions.
 INSERT INTO agent_sessions (agent_id, connection_id, node_id, status, ip_address, user_agent, created_at, last_seen_at, ended_at)
-SELECT s.agent, s.connection, $1, s.status::presence_status, nullif(s.ip, ''), nullif(s.agent_name, ''), s.opened, s.seen, s.ended
-FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[])
-    AS s (agent, connection, status, ip, agent_name, opened, seen, ended)
+SELECT s.agent, s.connection, s.node, s.status::presence_status, nullif(s.ip, ''), nullif(s.agent_name, ''), s.opened, s.seen, s.ended
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[],
+    $9::timestamptz[]) AS s (agent, connection, node, status, ip, agent_name, opened, seen, ended)
 JOIN users u ON u.id = s.agent
 ORDER BY s.connection
 ON CONFLICT (connection_id) DO UPDATE

@@ -20,7 +20,7 @@ func newAgentSessions(t testing.TB, db *persistencetest.Database, node string) *
 
 func session(n *tenant, agent domain.UserID, id string) domain.AgentSession {
 	return domain.AgentSession{
-		AgentConnection: domain.AgentConnection{ID: id, Organization: n.org, Agent: agent, IP: "192.0.2.7", UserAgent: "Browser\x00 1.0"},
+		AgentConnection: domain.AgentConnection{ID: id, Node: "node 1", Organization: n.org, Agent: agent, IP: "192.0.2.7", UserAgent: "Browser\x00 1.0"},
 		Status:          domain.Online, OpenedAt: dawn, LastSeenAt: dawn,
 	}
 }

@@ -14,16 +14,22 @@ import (
 const waitingPage = 200
 
 // Assignments reads who holds what, and what waits for somebody.
-type Assignments struct{ reads *Reads }
+type Assignments struct {
+	reads *Reads
+	node  string
+}
 
-// NewAssignments makes the reader.
-func NewAssignments(reads *Reads) *Assignments { return &Assignments{reads} }
+// NewAssignments makes the reader for the run of the program that is called
+// node.
+func NewAssignments(reads *Reads, node string) *Assignments { return &Assignments{reads, node} }
 
 // Held is what the release means, in the order of the conversations' ids, from
-// after the given one on: at most 200. domain.ErrUnavailable when the database
+// after the given one on: at most 200. An agent who isn't lost but has a socket
+// at another node that runs holds nothing in this sense. domain.ErrUnavailable when the database
 // is away.
 func (a *Assignments) Held(ctx context.Context, r domain.AgentRelease, after domain.ConversationID) ([]domain.Holding, error) {
-	rows, err := a.reads.pool.Query(ctx, a.reads.queries.HeldConversations, r.Organization, r.Agent, orNull(r.TakenBy), after)
+	rows, err := a.reads.pool.Query(ctx, a.reads.queries.HeldConversations, r.Organization, r.Agent, orNull(r.TakenBy), after,
+		a.node, nodeDead)
 	if err != nil {
 		return nil, readError("read what an agent holds", err)
 	}

@@ -1,6 +1,8 @@
 -- Who holds what, and what waits for somebody.
 
 -- name: held-conversations
+-- What is spared where the agent may only be gone from here: all of it, when
+-- another node that runs has a socket of the agent.
 -- What was assigned by policy counts whenever it was taken: it was given to a
 -- socket, never to somebody who works without.
 SELECT c.id, c.assignment_seq
@@ -10,6 +12,10 @@ WHERE c.assigned_agent_id = $2 AND c.organization_id = $1 AND c.status = 'ASSIGN
     AND ($3::timestamptz IS NULL OR c.assigned_at <= $3 OR EXISTS (
         SELECT FROM conversation_events e
         WHERE e.conversation_id = c.id AND e.seq = c.assignment_seq AND e.metadata->>'reason' = 'auto'))
+    AND ($3::timestamptz IS NULL OR NOT EXISTS (
+        SELECT FROM agent_sessions s
+        JOIN nodes n ON n.id = s.node_id
+        WHERE s.agent_id = $2 AND s.ended_at IS NULL AND s.node_id <> $5 AND n.seen_at > now() - $6::interval))
 ORDER BY c.id
 LIMIT 200
 

@@ -17,7 +17,7 @@ func TestHeldIsWhatTheReleaseMeans(t *testing.T) {
 	db := persistencetest.New(t)
 	n, other := newTenant(t, db, "one"), newTenant(t, db, "two")
 	ada, bob := n.agent("Ada"), n.agent("Bob")
-	assignments := persistence.NewAssignments(openReads(t, db))
+	assignments := persistence.NewAssignments(openReads(t, db), "us")
 	take := func(i int, agent domain.UserID, at time.Time, seq int64) domain.Holding {
 		id := n.conversation(number(i), "Dana", 0)
 		n.assign(id, agent)
@@ -46,6 +46,16 @@ func TestHeldIsWhatTheReleaseMeans(t *testing.T) {
 	require.ElementsMatch(t, []domain.Holding{before, auto}, held(domain.AgentRelease{Organization: n.org, Agent: ada, TakenBy: dawn.Add(time.Minute)}))
 	require.ElementsMatch(t, []domain.Holding{before, later, auto}, held(domain.AgentRelease{Organization: n.org, Agent: ada}))
 	require.Empty(t, held(domain.AgentRelease{Organization: other.org, Agent: ada}), "another organization's")
+
+	n.exec(`INSERT INTO nodes (id, seen_at) VALUES ('us', now()), ('dead', now() - interval '1 minute'), ('alive', now())`)
+	at := func(node string) []domain.Holding {
+		n.exec(`INSERT INTO agent_sessions (agent_id, connection_id, node_id) VALUES ($1, $2, $2)`, ada, node)
+		return held(domain.AgentRelease{Organization: n.org, Agent: ada, TakenBy: dawn.Add(2 * time.Hour)})
+	}
+	require.Len(t, at("us"), 3, "we know what we have")
+	require.Len(t, at("dead"), 3)
+	require.Empty(t, at("alive"), "the agent is there")
+	require.Len(t, held(domain.AgentRelease{Organization: n.org, Agent: ada}), 3, "which doesn't help who is suspended")
 }
 
 func TestSeatsAreWhoMayBeGivenConversations(t *testing.T) {
@@ -56,7 +66,7 @@ func TestSeatsAreWhoMayBeGivenConversations(t *testing.T) {
 	n.exec(`UPDATE users SET assigned_count = 2, max_conversations = 5 WHERE id = $1`, bob)
 	n.exec(`UPDATE users SET role = 'ADMIN' WHERE id = $1`, chief)
 	n.exec(`UPDATE users SET status = 'SUSPENDED' WHERE id = $1`, gone)
-	seats, err := persistence.NewAssignments(openReads(t, db)).Seats(t.Context(), n.org, []domain.UserID{ada, bob, chief, gone, eve})
+	seats, err := persistence.NewAssignments(openReads(t, db), "us").Seats(t.Context(), n.org, []domain.UserID{ada, bob, chief, gone, eve})
 	require.NoError(t, err)
 	user := func(id domain.UserID, name string, limit int) domain.User {
 		return domain.User{ID: id, Organization: n.org, Name: name, Role: domain.RoleAgent, Status: domain.UserActive, MaxConversations: limit}
@@ -68,7 +78,7 @@ func TestWaitingIsReadInPagesOldestFirst(t *testing.T) {
 	t.Parallel()
 	db := persistencetest.New(t)
 	n, other := newTenant(t, db, "one"), newTenant(t, db, "two")
-	assignments := persistence.NewAssignments(openReads(t, db))
+	assignments := persistence.NewAssignments(openReads(t, db), "us")
 	other.exec(`UPDATE channels SET assignment_policy = 'AUTO' WHERE id = $1`, other.channel)
 	wait := func(n *tenant, i int, since time.Time) domain.ConversationID {
 		id := n.conversation(number(i), "Dana", 0)

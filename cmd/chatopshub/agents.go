@@ -8,7 +8,6 @@ import (
 
 	"github.com/chatopshub/chatopshub/actors"
 	"github.com/chatopshub/chatopshub/domain"
-	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/transport/socket"
 )
 
@@ -63,11 +62,6 @@ func (p *program) openReconciliation(context.Context) error {
 	})
 	p.store.registry.OnChange(a.assigners.Look)
 	return nil
-}
-
-// newAgentSessions keeps the agents' sessions of this run of the program.
-func (p *program) newAgentSessions(reads *persistence.Reads) *persistence.AgentSessions {
-	return persistence.NewAgentSessions(reads, nodeName(), p.logger.With("part", "agents' sessions"))
 }
 
 // nodeName names this run of the program: the machine, for people, and what no

@@ -16,6 +16,7 @@ import (
 // agentDesk is what stands behind the sockets: it brings what clients do there
 // to the actors.
 type agentDesk struct {
+	node          string
 	agents        *actors.Agents
 	feeds         *actors.Feeds
 	conversations rest.Conversations
@@ -23,9 +24,9 @@ type agentDesk struct {
 }
 
 // connection is a socket as the agents' actors know it.
-func connection(c socket.Connection) domain.AgentConnection {
+func (d *agentDesk) connection(c socket.Connection) domain.AgentConnection {
 	agent := domain.AgentConnection{
-		ID: c.ID, Organization: c.Principal.Organization, Agent: c.Principal.User, Login: c.Principal.Session, UserAgent: c.UserAgent,
+		ID: c.ID, Node: d.node, Organization: c.Principal.Organization, Agent: c.Principal.User, Login: c.Principal.Session, UserAgent: c.UserAgent,
 	}
 	if c.RemoteAddr.IsValid() {
 		agent.IP = c.RemoteAddr.String()
@@ -36,24 +37,24 @@ func connection(c socket.Connection) domain.AgentConnection {
 // Connected implements socket.Application. An agent whose actor had no room is
 // shown as present with the next heartbeat.
 func (d *agentDesk) Connected(ctx context.Context, c socket.Connection) {
-	if err := d.agents.Connected(connection(c)); err != nil {
+	if err := d.agents.Connected(d.connection(c)); err != nil {
 		d.logger.WarnContext(ctx, "an agent's connection isn't shown yet", "agent", c.Principal.User, "error", err)
 	}
 }
 
 // Disconnected implements socket.Application.
 func (d *agentDesk) Disconnected(_ context.Context, c socket.Connection, reason socket.Reason) {
-	d.agents.Disconnected(connection(c), reason == socket.ReasonRevoked)
+	d.agents.Disconnected(d.connection(c), reason == socket.ReasonRevoked)
 }
 
 // Heartbeat implements socket.Application.
 func (d *agentDesk) Heartbeat(_ context.Context, c socket.Connection) {
-	d.agents.Heartbeat(connection(c))
+	d.agents.Heartbeat(d.connection(c))
 }
 
 // SetPresence implements socket.Application.
 func (d *agentDesk) SetPresence(_ context.Context, c socket.Connection, presence domain.Presence) error {
-	return d.agents.SetPresence(connection(c), presence)
+	return d.agents.SetPresence(d.connection(c), presence)
 }
 
 // MayJoin implements socket.Application: whoever belongs to the organization

@@ -174,6 +174,22 @@ func TestBackWithinGraceOnAnotherTab(t *testing.T) {
 	require.Zero(t, s.count(`SELECT count(*) FROM conversation_events WHERE event_type = 'AGENT_DISCONNECTED'`))
 }
 
+func TestBackWithinGraceAtAnotherNode(t *testing.T) {
+	t.Parallel()
+	const grace = "AGENT_GRACE_PERIOD=1s"
+	s, p := started(t, grace)
+	other := runProgram(t, s.db, grace)
+	tab := dialSocket(t, p, s.ada.token)
+	taken := s.takes(s.ada, 3)
+	tab.hangUp()
+	there := dialSocket(t, other, s.ada.token)
+	<-time.After(7 * time.Second) // grace is over at the first node, and both reconcilers have looked
+	require.Equal(t, 3, s.holds(s.ada))
+	there.hangUp()
+	require.Eventually(t, func() bool { return s.holds(s.ada) == 0 }, 16*time.Second, 5*time.Millisecond)
+	s.releasedOnce(taken)
+}
+
 func TestFlappingReleasesNothing(t *testing.T) {
 	t.Parallel()
 	s, p := started(t, "AGENT_GRACE_PERIOD=2s")

@@ -32,6 +32,7 @@ import (
 // start on a free port.
 type program struct {
 	cfg     Config
+	node    string // this run of the program; no other has that name
 	logger  *slog.Logger
 	metrics *prometheus.Registry
 
@@ -84,7 +85,7 @@ type actorSystem struct {
 // start builds the server in the order in which its parts need each other, and
 // returns when it answers. A part that can't be had ends those before it.
 func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, err error) {
-	p := &program{cfg: cfg, logger: logger, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	p := &program{cfg: cfg, node: nodeName(), logger: logger, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -217,7 +218,8 @@ func (p *program) openStorage(ctx context.Context) error {
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
-	p.store.assignments, p.store.agentSessions = persistence.NewAssignments(reads), p.newAgentSessions(reads)
+	p.store.assignments = persistence.NewAssignments(reads, p.node)
+	p.store.agentSessions = persistence.NewAgentSessions(reads, p.node, p.logger.With("part", "agents' sessions"))
 	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run,
 		p.store.agentSessions.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
@@ -260,7 +262,7 @@ func (p *program) openSockets(context.Context) error {
 	a := p.actors
 	sockets, err := socket.New(socket.Config{
 		Authenticator: p.issuer(), Application: &agentDesk{
-			agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
+			node: p.node, agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
 		},
 		Registerer: p.metrics, Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
