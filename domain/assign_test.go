@@ -192,7 +192,7 @@ func TestAssignByPolicy(t *testing.T) {
 	suspended.Status = UserSuspended
 	for _, nobody := range []User{{}, suspended, eve} {
 		_, err := th.do(Assign{To: nobody, Since: meant})
-		requireRefusal(t, err, CodeInvalidAssignee)
+		require.Equal(t, CodeInvalidAssignee, requireRefusal(t, err, CodeInvalidAssignee).Code)
 	}
 	require.Zero(t, th.must(Assign{To: alice, Since: meant.Add(-time.Second)}), "another wait was meant")
 
@@ -207,13 +207,13 @@ func TestAssignByPolicy(t *testing.T) {
 	require.Equal(t, last.Seq, th.c.Assignment)
 
 	_, err := th.do(Assign{To: bob, Since: meant})
-	requireRefusal(t, err, CodeAlreadyAssigned)
+	require.Equal(t, CodeAlreadyAssigned, requireRefusal(t, err, CodeAlreadyAssigned).Code)
 	th.must(Release{By: by(alice)})
 	require.Zero(t, th.must(Assign{To: alice, Since: meant}), "that wait is over")
 	th.must(Accept{By: by(bob)})
 	th.must(Complete{By: by(bob)})
 	_, err = th.do(Assign{To: alice, Since: meant})
-	requireRefusal(t, err, CodeCompleted)
+	require.Equal(t, CodeCompleted, requireRefusal(t, err, CodeCompleted).Code)
 }
 
 func TestReleaseForNamesTheReason(t *testing.T) {
