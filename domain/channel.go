@@ -28,4 +28,5 @@ type Channel struct {
 	ExternalID   string // WhatsApp: phone number id; Messenger: page id
 	Status       ChannelStatus
 	Policy       AssignmentPolicy
+	SendRate     int // messages a second; 0: the platform's usual
 }

@@ -98,9 +98,6 @@ func (s *source) checkBuild(c Config) {
 		s.problem("RETENTION_DAYS: deleting old messages is not part of this build, leave it unset")
 	}
 	for _, v := range []struct{ name, feature string }{
-		{"SEND_UNCERTAIN_TIMEOUT", "sending to customers"},
-		{"META_GRAPH_URL", "sending to customers"},
-		{"META_GRAPH_VERSION", "sending to customers"},
 		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
 	} {

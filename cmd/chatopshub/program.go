@@ -41,6 +41,7 @@ type program struct {
 	store    *storage
 	actors   *actorSystem
 	sockets  *socket.Server
+	platform *platform
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -76,6 +77,7 @@ type actorSystem struct {
 	fanout        *lateFanout
 	feeds         *actors.Feeds
 	assigners     *actors.Assigners
+	channels      *actors.Channels
 	conversations *actors.Conversations
 	inbox         *actors.Inbox
 	releases      *actors.Releases
@@ -94,7 +96,7 @@ func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, er
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
 		p.openDatabase, p.openValkey, p.openStorage,
-		p.openSystem, p.openFeeds, p.openConversations, p.openAgents, p.openSockets,
+		p.openSystem, p.openFeeds, p.openPlatform, p.openConversations, p.openAgents, p.openSockets,
 		p.openHTTP, p.openReconciliation,
 	} {
 		if err := step(ctx); err != nil {
@@ -287,11 +289,13 @@ func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
 		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.assigners.Watch(a.feeds), Wheel: a.wheel, Entropy: entropy,
+		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})
 	p.onClose("conversations", a.conversations.Close)
 	a.inbox = actors.NewInbox(a.system, a.conversations, p.store.identities)
+	p.keep("resumer", actors.NewResumer(a.conversations, persistence.NewOutbox(p.store.reads)).Run)
 	return nil
 }
 

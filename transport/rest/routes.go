@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -30,6 +31,7 @@ type operation struct {
 	about   string
 	refuses []int // statuses beyond those that every operation of its kind has
 	example any   // of the answer
+	status  int   // of success; 0: 200
 }
 
 // routes registers every operation.
@@ -53,6 +55,7 @@ func (s *server) routes() {
 		summary: "List messages", about: "Newest first. nextCursor leads to older ones and is null at the end.",
 		refuses: []int{404, 503}, example: messagesPage{Data: []domain.MessageView{exampleMessage()}},
 	}, s.listMessages)
+	s.sendRoutes(agents)
 	register(s, operation{
 		access: agents, method: http.MethodGet, path: "/api/conversations/{id}/events", id: "listEvents", tag: "Conversations",
 		summary: "List the audit trail", about: "Newest first: every change of state, who made it and when.",
@@ -121,7 +124,7 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		return
 	}
 	described := huma.Operation{
-		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
+		OperationID: op.id, DefaultStatus: cmp.Or(op.status, http.StatusOK), Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody sees to both
 	}
 	refuses := append([]int{500}, op.refuses...)
@@ -136,6 +139,6 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		refuses = append(refuses, 400, 408, 413, 415, 422)
 	}
 	slices.Sort(refuses)
-	described.Responses = responses(s.api.OpenAPI(), op.example, slices.Compact(refuses))
+	described.Responses = responses(s.api.OpenAPI(), described.DefaultStatus, op.example, slices.Compact(refuses))
 	huma.Register(s.api, described, wrap(operate))
 }
