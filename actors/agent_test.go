@@ -59,6 +59,13 @@ func (j *journal) finish() {
 	}
 }
 
+func (j *journal) releases() []domain.AgentRelease {
+	synctest.Wait()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.begun)
+}
+
 func (j *journal) all() []string {
 	synctest.Wait()
 	j.mu.Lock()
@@ -235,7 +242,7 @@ func TestAgentGoneForGoodReleasesWhatItTookBefore(t *testing.T) {
 		require.Equal(t, domain.Offline, o.rows.of("tab").Status)
 		require.Equal(t, []domain.AgentRelease{{
 			Organization: o.org, Agent: o.ada, TakenBy: lost, Event: domain.AuditAgentDisconnected, Reason: domain.ReasonGraceOver,
-		}}, o.journal.begun)
+		}}, o.journal.releases())
 	})
 }
 
@@ -303,7 +310,7 @@ func TestSuspensionReleasesEverything(t *testing.T) {
 		o.Disconnected(o.tab("tab 1"), true)
 		o.Disconnected(o.tab("tab 2"), true)
 		require.Equal(t, []string{suspended, "ONLINE", suspended, "OFFLINE"}, o.journal.all())
-		for _, r := range o.journal.begun {
+		for _, r := range o.journal.releases() {
 			require.Equal(t, domain.AgentRelease{Organization: o.org, Agent: o.ada, Event: domain.AuditReleased, Reason: domain.ReasonSuspended}, r)
 		}
 		require.Equal(t, domain.Offline, o.rows.of("tab 2").Status)
@@ -327,7 +334,7 @@ func TestAgentReturnsAfterItsActorFailed(t *testing.T) {
 		o.config.Wheel = wheel
 		o.Heartbeat(o.tab("tab"))
 		require.Equal(t, domain.Online, o.status())
-		require.Empty(t, o.journal.begun, "nothing is taken from who is here")
+		require.Empty(t, o.journal.releases(), "nothing is taken from who is here")
 	})
 }
 

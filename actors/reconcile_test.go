@@ -60,12 +60,12 @@ func TestReconcilerLetsGraceRunFromWhenSocketsAreAcceptedAgain(t *testing.T) {
 		<-time.After(29 * time.Second)
 		require.Equal(t, domain.Away, o.status(), "shown as before")
 		require.Empty(t, o.Available(o.org))
-		require.Empty(t, o.journal.begun)
+		require.Empty(t, o.journal.releases())
 		l.set(nil)
 		<-time.After(1200 * time.Millisecond)
 		require.Equal(t, domain.Offline, o.status())
-		require.Len(t, o.journal.begun, 2)
-		require.Contains(t, o.journal.begun, domain.AgentRelease{
+		require.Len(t, o.journal.releases(), 2)
+		require.Contains(t, o.journal.releases(), domain.AgentRelease{
 			Organization: o.org, Agent: o.ada, TakenBy: lost, Event: domain.AuditAgentDisconnected, Reason: domain.ReasonGraceOver,
 		}, "what was taken after the loss was taken by REST alone")
 	})
@@ -79,7 +79,7 @@ func TestReconcilerIsStoppedByTheAgentsReturn(t *testing.T) {
 		<-time.After(20 * time.Second)
 		o.open(t, "tab") // its row isn't stored yet: the reconciler goes on
 		<-time.After(5 * time.Minute)
-		require.Empty(t, o.journal.begun)
+		require.Empty(t, o.journal.releases())
 		require.Equal(t, []string{"ONLINE", "AWAY"}, o.journal.all())
 	})
 }
@@ -92,11 +92,11 @@ func TestReconcilerFinishesWhatWasBegun(t *testing.T) {
 		l.set(nil, o.lost(domain.Offline, lost))
 		defer o.reconciling(t, l)()
 		<-time.After(4*ReconcileEvery + time.Second)
-		require.Len(t, o.journal.begun, 1, "at once, as grace was over, and not again while it is under way")
-		require.Equal(t, lost, o.journal.begun[0].TakenBy)
+		require.Len(t, o.journal.releases(), 1, "at once, as grace was over, and not again while it is under way")
+		require.Equal(t, lost, o.journal.releases()[0].TakenBy)
 		o.journal.finish()
 		<-time.After(ReconcileEvery)
-		require.Len(t, o.journal.begun, 2, "whatever is left is tried again")
+		require.Len(t, o.journal.releases(), 2, "whatever is left is tried again")
 		require.Equal(t, []string{graceOver, "OFFLINE", graceOver, "OFFLINE"}, o.journal.all())
 		l.set(nil)
 		<-time.After(ReconcileEvery)
