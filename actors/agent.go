@@ -199,7 +199,8 @@ func (g *agent) grace() {
 // it has changed. Of an end colleagues hear when what the agent had is theirs
 // to take, and of what has come meanwhile after that.
 func (g *agent) show() {
-	status, here := g.state.Status(), g.state.Sockets > 0
+	// While something is taken from the agent nothing is given: the one might hit the other.
+	status, here := g.state.Status(), g.state.Sockets > 0 && g.releasing == 0
 	g.all.presences.put(g.organization, g.presence(status), here)
 	if status != g.recorded {
 		g.recorded = status

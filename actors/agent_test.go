@@ -259,8 +259,11 @@ func TestAgentIsOfflineOnceItsConversationsAreReleased(t *testing.T) {
 		o.open(t, "tab 2")
 		require.Equal(t, domain.Online, o.status())
 		require.Equal(t, []string{"ONLINE", graceOver}, o.journal.all())
+		require.Empty(t, o.Available(o.org), "nothing is given while something is taken")
 		o.journal.finish()
 		require.Equal(t, []string{"ONLINE", graceOver, "OFFLINE", "ONLINE"}, o.journal.all())
+		require.Equal(t, []domain.UserID{o.ada}, o.Available(o.org))
+		require.Equal(t, 2, o.ready)
 	})
 }
 

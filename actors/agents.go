@@ -115,8 +115,8 @@ func (a *Agents) Snapshot(organization domain.OrganizationID) map[domain.UserID]
 }
 
 // Available is the agents of the organization that are ONLINE with a socket:
-// who is in the grace period is shown as before and can't take anything. It
-// asks nobody.
+// who is in the grace period is shown as before and isn't given anything, nor is
+// who has just come back too late until the releases are done. It asks nobody.
 func (a *Agents) Available(organization domain.OrganizationID) []domain.UserID {
 	return a.presences.available(organization)
 }

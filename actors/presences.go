@@ -16,7 +16,7 @@ type presences struct {
 // present is an agent that isn't OFFLINE.
 type present struct {
 	domain.AgentPresence
-	here bool // has a socket: isn't in the grace period
+	here bool // has a socket, and nothing is being taken from it
 }
 
 // put replaces what is known of an agent.

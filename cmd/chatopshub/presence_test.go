@@ -83,7 +83,7 @@ func presences(watcher *socketClient, of testAgent) []string {
 
 func awaitPresence(t testing.TB, watcher *socketClient, of testAgent, want ...string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(presences(watcher, of)) >= len(want) }, 30*time.Second, 2*time.Millisecond)
+	require.Eventually(t, func() bool { return len(presences(watcher, of)) >= len(want) }, time.Minute, 2*time.Millisecond)
 	require.Equal(t, want, presences(watcher, of))
 }
 
@@ -208,6 +208,28 @@ func TestFlappingReleasesNothing(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return s.count(`SELECT count(*) FROM agent_sessions WHERE agent_id = $1 AND ended_at IS NOT NULL`, s.ada.id) == 101
 	}, 10*time.Second, 5*time.Millisecond)
+}
+
+// Goal: a grace period that ends while the database is away ends when it is
+// back, and its releases are done then.
+func TestGraceOverWhileTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	server := persistencetest.NewServer(t)
+	s := newShift(t, server.New(t), "away", "6004")
+	p := runProgram(t, s.db, "AGENT_GRACE_PERIOD=500ms")
+	s.url = p.url()
+	watcher := dialSocket(t, p, s.bob.token)
+	tab := dialSocket(t, p, s.ada.token)
+	taken := s.takes(s.ada, 3)
+	server.Stop()
+	tab.hangUp()
+	require.Eventually(t, func() bool { return p.actors.agents.Snapshot(s.org)[s.ada.id].Status == "" }, 10*time.Second, time.Millisecond)
+	<-time.After(3 * time.Second)
+	require.Equal(t, []string{"ONLINE"}, presences(watcher, s.ada), "told when it is true")
+	server.Start()
+	awaitPresence(t, watcher, s.ada, "ONLINE", "OFFLINE")
+	s.releasedOnce(taken)
+	s.toldInOrder(watcher, taken)
 }
 
 func TestWhoWorksByRESTAloneHasNoGrace(t *testing.T) {
