@@ -234,19 +234,26 @@ func (c *conversation) request(r Request, self Self) {
 }
 
 func (c *conversation) take(t task, self Self) {
+	if !c.stashed(t, self) {
+		c.decide(t, self)
+	}
+}
+
+// stashed puts a task away, or refuses it, if it can't be decided at once.
+func (c *conversation) stashed(t task, self Self) bool {
 	w := c.begin()
 	if !c.loaded && w.waits == nothing {
 		c.load(self)
 	}
 	if w.waits == nothing && len(w.stash) == 0 {
-		c.decide(t, self)
-		return
+		return false
 	}
 	if len(w.stash) >= maxStash {
 		c.answer(t, fmt.Errorf("conversation has too much waiting: %w", domain.ErrOverloaded))
-		return
+		return true
 	}
 	w.stash = append(w.stash, t)
+	return true
 }
 
 func (c *conversation) begin() *work {
@@ -275,8 +282,9 @@ func (c *conversation) proceed(self Self) {
 	c.rest()
 }
 
-// decideStashed decides a task that isn't the message in hand. Should that
-// panic, it costs this one task: who asked is told, and the others go on.
+// decideStashed decides a task that isn't what the message in hand asks for.
+// Should that panic, it costs this one task: who asked is told, and the others
+// go on.
 func (c *conversation) decideStashed(t task, self Self) {
 	panics := true
 	defer func() {
@@ -342,5 +350,7 @@ func (c *conversation) failed(f Failed) {
 		c.resync(len(w.pending))
 	}
 	c.all.cfg.Logger.Error("conversation drops its state", "conversation", c.state.ID, "error", f.Reason)
-	c.passivate()
+	if !c.sends.underWay() {
+		c.passivate()
+	}
 }

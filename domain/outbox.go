@@ -101,8 +101,8 @@ func (d *decision) finishSend(cmd FinishSend) {
 		d.sent(m, cmd)
 		return
 	}
-	if m.SendState == "" || !m.AttemptStartedAt.Equal(cmd.Claim) {
-		return // settled by the platform meanwhile
+	if m.SendState == SendQueued || m.SendState == "" || !m.AttemptStartedAt.Equal(cmd.Claim) {
+		return // known already, or settled by the platform meanwhile
 	}
 	d.unsent(m, *cmd.Failure, cmd.Patience)
 }
