@@ -234,26 +234,19 @@ func (c *conversation) request(r Request, self Self) {
 }
 
 func (c *conversation) take(t task, self Self) {
-	if !c.stashed(t, self) {
-		c.decide(t, self)
-	}
-}
-
-// stashed puts a task away, or refuses it, if it can't be decided at once.
-func (c *conversation) stashed(t task, self Self) bool {
 	w := c.begin()
 	if !c.loaded && w.waits == nothing {
 		c.load(self)
 	}
 	if w.waits == nothing && len(w.stash) == 0 {
-		return false
+		c.decide(t, self)
+		return
 	}
 	if len(w.stash) >= maxStash {
 		c.answer(t, fmt.Errorf("conversation has too much waiting: %w", domain.ErrOverloaded))
-		return true
+		return
 	}
 	w.stash = append(w.stash, t)
-	return true
 }
 
 func (c *conversation) begin() *work {
@@ -263,28 +256,34 @@ func (c *conversation) begin() *work {
 	return c.work
 }
 
-// proceed decides what waits, as far as it can be decided now.
+// proceed decides what waits, and what sending asks for, as far as it can be
+// decided now.
 func (c *conversation) proceed(self Self) {
-	w := c.work
+	c.decideStash(self)
+	for c.pump() {
+		c.decideStash(self)
+	}
+	c.rest()
+}
+
+func (c *conversation) decideStash(self Self) {
+	w := c.begin()
 	for {
 		if w.waits == quiet && len(w.pending) == 0 {
 			c.learn(self)
 		}
 		if w.waits != nothing || len(w.stash) == 0 {
-			break
+			return
 		}
 		t := w.stash[0]
 		w.stash[0] = task{}
 		w.stash = w.stash[1:]
 		c.decideStashed(t, self)
 	}
-	c.pump(self)
-	c.rest()
 }
 
-// decideStashed decides a task that isn't what the message in hand asks for.
-// Should that panic, it costs this one task: who asked is told, and the others
-// go on.
+// decideStashed decides a task that isn't the message in hand. Should that
+// panic, it costs this one task: who asked is told, and the others go on.
 func (c *conversation) decideStashed(t task, self Self) {
 	panics := true
 	defer func() {

@@ -79,53 +79,55 @@ func (c *conversation) sendEvent(msg any, self Self) {
 			c.wait(msg.until)
 		}
 	case attempted:
-		c.attempted(msg, self)
+		c.attempted(msg)
 	case sendDue:
 		if s.alarm == msg.alarm {
-			c.alarmed(self)
+			c.alarmed()
 		}
 	case wake:
 		if s.stage == reserved {
 			s.stage = resting // who was asked for the turn may have forgotten; asking twice does no harm
 		}
 	}
-	if w := c.begin(); !c.loaded && w.waits == nothing {
+	if !c.loaded && c.begin().waits == nothing {
 		c.load(self)
 	}
 	c.proceed(self)
 }
 
-func (c *conversation) alarmed(self Self) {
+func (c *conversation) alarmed() {
 	c.sends.alarm = nil
 	if c.sends.stage == recording {
-		c.record(self)
+		c.record()
 	}
 }
 
-// pump takes the next step with the outbox, if one can be taken.
-func (c *conversation) pump(self Self) {
+// pump takes the next step with the outbox, if one can be taken, and tells
+// whether that asks for a decision.
+func (c *conversation) pump() bool {
 	if !c.loaded || c.all.cfg.Channels == nil || c.sends == nil && len(c.state.Outbox) == 0 {
-		return
+		return false
 	}
 	if c.sends == nil {
 		c.sends = &sends{}
 	}
 	s := c.sends
 	if s.stage != resting {
-		return
+		return false
 	}
 	if len(c.state.Outbox) == 0 || c.leave {
 		c.stopSending()
-		return
+		return false
 	}
 	if s.alarm != nil {
-		return
+		return false
 	}
-	c.step(c.state.Outbox[0], self)
+	c.step(c.state.Outbox[0])
+	return s.stage >= claiming
 }
 
 // step begins what the first message of the outbox needs next.
-func (c *conversation) step(head domain.Unsent, self Self) {
+func (c *conversation) step(head domain.Unsent) {
 	s := c.sends
 	if head.State != domain.SendSending && c.all.system.now().Before(head.Due) {
 		c.wait(head.Due)
@@ -134,13 +136,13 @@ func (c *conversation) step(head domain.Unsent, self Self) {
 	switch {
 	case head.State == domain.SendUncertain:
 		s.stage, s.message = claiming, head.Message
-		c.ask(domain.ExpireSend{Message: head.Message}, c.expired, self)
+		c.ask(domain.ExpireSend{Message: head.Message}, c.expired)
 	case head.State == domain.SendSending:
 		// Claimed, and no call of ours is under way: it was lost with whoever made it.
-		c.finish(domain.FinishSend{Message: head.Message, Claim: head.Claim, Failure: domain.Interrupted()}, self)
+		c.finish(domain.FinishSend{Message: head.Message, Claim: head.Claim, Failure: domain.Interrupted()})
 	case !s.turn.IsZero():
 		s.stage, s.message = claiming, head.Message
-		c.ask(domain.ClaimSend{Message: head.Message}, c.claimed, self)
+		c.ask(domain.ClaimSend{Message: head.Message}, c.claimed)
 	case c.all.cfg.Channels.reserve(c.state.Channel, reserve{c.state.Organization, c.state.ID, laneOf(head.Type)}):
 		s.stage = reserved
 	default:
@@ -148,13 +150,12 @@ func (c *conversation) step(head domain.Unsent, self Self) {
 	}
 }
 
-// ask has the conversation decide a command of its own. Then is called once,
-// whatever happens.
-func (c *conversation) ask(cmd domain.Command, then func(Result), self Self) {
-	t := task{command: cmd, answers: &answers{then: then, results: make(Results, 1), missing: 1}}
-	if !c.stashed(t, self) {
-		c.decideStashed(t, self)
-	}
+// ask has the conversation decide a command of its own when it proceeds. Then
+// is called once, whatever happens. It doesn't count against maxStash: there are
+// one or two at a time.
+func (c *conversation) ask(cmd domain.Command, then func(Result)) {
+	w := c.begin()
+	w.stash = append(w.stash, task{command: cmd, answers: &answers{then: then, results: make(Results, 1), missing: 1}})
 }
 
 // expired ends a wait for news.
@@ -211,7 +212,7 @@ func laneOf(t domain.MessageType) lane {
 
 // attempted stores what came of a call. It may come to a conversation that
 // doesn't remember the call, and works on another message by now.
-func (c *conversation) attempted(a attempted, self Self) {
+func (c *conversation) attempted(a attempted) {
 	outcome := domain.FinishSend{
 		Message: a.attempt.message, Claim: a.attempt.claim, Target: a.attempt.target,
 		Sent: a.sent, Failure: a.failure, Patience: c.all.cfg.Patience,
@@ -221,19 +222,19 @@ func (c *conversation) attempted(a attempted, self Self) {
 			if r.Err != nil {
 				c.unrecorded(outcome, r.Err)
 			}
-		}, self)
+		})
 		return
 	}
-	c.finish(outcome, self)
+	c.finish(outcome)
 }
 
-func (c *conversation) finish(outcome domain.FinishSend, self Self) {
+func (c *conversation) finish(outcome domain.FinishSend) {
 	outcome.Patience = c.all.cfg.Patience
 	c.sends.outcome = &outcome
-	c.record(self)
+	c.record()
 }
 
-func (c *conversation) record(self Self) {
+func (c *conversation) record() {
 	s := c.sends
 	outcome := s.outcome
 	s.stage, s.message = recording, outcome.Message
@@ -242,7 +243,7 @@ func (c *conversation) record(self Self) {
 		if s.outcome == outcome { // else better news came meanwhile
 			c.recorded(r.Err)
 		}
-	}, self)
+	})
 }
 
 // maxRecordings is how often an outcome that is refused is offered.

@@ -242,11 +242,7 @@ func (o *sendingDesk) held(number string) customer {
 func (o *sendingDesk) text(body string) domain.Send { return o.draft(domain.TypeText, body) }
 
 func (o *sendingDesk) draft(kind domain.MessageType, body string) domain.Send {
-	send := domain.Send{By: o.agent("alice"), Draft: domain.Draft{Type: kind, Body: body}}
-	if kind != domain.TypeText {
-		send.Draft.MediaURL = "https://files.example.com/" + body
-	}
-	return send
+	return domain.Send{By: o.agent("alice"), Draft: domain.Draft{Type: kind, Body: body}}
 }
 
 // sends has the agent write texts.
