@@ -103,7 +103,9 @@ func NewDirectory[K comparable](
 // Tell sends msg to the actor of key, making it when it isn't in memory. It
 // returns domain.ErrOverloaded when a bound is reached and domain.ErrUnavailable
 // once the directory is closed; msg was then certainly not taken.
-func (d *Directory[K]) Tell(key K, msg any) error { return d.tell(key, msg, d.config.MaxWaiting, false) }
+func (d *Directory[K]) Tell(key K, msg any) error {
+	return d.tell(key, msg, d.config.MaxWaiting, false)
+}
 
 // insist is Tell without the bound of the mailbox, for what its sender sends
 // once per thing that was let in under a bound.

@@ -40,8 +40,9 @@ type sendPlan struct {
 	ttl     time.Duration
 	slow    time.Duration // the longest call
 	classes []domain.FailureClass
-	failing int // calls
-	panics  int // decisions, in per mille
+	failing int   // calls
+	panics  int   // decisions, in per mille
+	crashes []int // before which texts the customer's conversation is lost with all that it knows
 	weather weather
 	seed    uint64
 }
@@ -53,13 +54,14 @@ func drawSendPlan(rt *rapid.T) sendPlan {
 		pauses: rapid.SliceOfN(rapid.SampledFrom([]int{0, 0, 1, 100, 2000}), 20, 20).Draw(rt, "pauses"),
 		rate:   rapid.SampledFrom([]int{0, 2, 5}).Draw(rt, "rate"),
 		ttl:    time.Duration(rapid.SampledFrom([]int{0, 1000, 5000}).Draw(rt, "ttl")) * time.Millisecond,
-		slow:   time.Duration(rapid.SampledFrom([]int{0, 5, 500, 20_000}).Draw(rt, "slow")) * time.Millisecond,
+		slow:   time.Duration(rapid.SampledFrom([]int{0, 500, 5000, 20_000}).Draw(rt, "slow")) * time.Millisecond,
 		classes: rapid.SliceOfN(rapid.SampledFrom([]domain.FailureClass{
 			domain.FailurePermanent, domain.FailurePermanentOrOnce, domain.FailureTransient, domain.FailureThrottleChannel,
 			domain.FailureThrottleRecipient, domain.FailureThrottleQuality, domain.FailureChannel, domain.FailureUncertain,
 		}), 1, 4).Draw(rt, "classes"),
 		failing: rapid.SampledFrom([]int{0, 20, 60, 100}).Draw(rt, "failing"),
 		panics:  rapid.SampledFrom([]int{0, 0, 10, 50}).Draw(rt, "panics"),
+		crashes: rapid.SliceOfN(rapid.IntRange(0, 19), 0, 6).Draw(rt, "crashes"),
 		weather: weather{
 			unavailable: percent.Draw(rt, "unavailable"), unknown: percent.Draw(rt, "unknown"), elsewhere: percent.Draw(rt, "elsewhere"),
 			load: percent.Draw(rt, "load"), full: percent.Draw(rt, "full"),
@@ -73,12 +75,13 @@ func drawSendPlan(rt *rapid.T) sendPlan {
 type chaos struct {
 	mu     sync.Mutex
 	random *rand.Rand
+	storm  bool // everything panics
 }
 
 func (c *chaos) permille(n int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.random != nil && c.random.IntN(1000) < n
+	return c.storm || c.random != nil && c.random.IntN(1000) < n
 }
 
 func (c *chaos) below(n int64) int64 {
@@ -142,6 +145,9 @@ func playSends(t *testing.T, p sendPlan) []string {
 	people := []customer{o.held("1"), o.held("2"), o.held("3")}
 	o.begin(wild, p)
 	for i, whose := range p.texts {
+		if slices.Contains(p.crashes, i) {
+			o.crash(people[whose], wild)
+		}
 		a := o.newInquirer()
 		_ = o.conversations.Tell(people[whose].id, Request{Commands: []domain.Command{o.text(fmt.Sprint("text ", i))}, Replies: a.pid}) // refused: not sent
 		<-time.After(time.Duration(p.pauses[i]) * time.Millisecond)
@@ -165,6 +171,22 @@ func (o *sendingDesk) begin(wild *chaos, p sendPlan) {
 		s.weather = p.weather
 		s.weather.random = rand.New(rand.NewPCG(p.seed, 0))
 	})
+}
+
+// crash has the failure policy end the conversation's actor, whatever it is at.
+func (o *sendingDesk) crash(k customer, wild *chaos) {
+	wild.set(true)
+	for range stopAt {
+		_ = o.conversations.Tell(k.id, Request{Commands: []domain.Command{o.text("lost")}}) // nobody waits for the answer
+	}
+	o.wait()
+	wild.set(false)
+}
+
+func (c *chaos) set(storm bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.storm = storm
 }
 
 // mend turns the channel back to ACTIVE now and then, as who renews its
