@@ -15,6 +15,7 @@ import (
 type platform struct {
 	client   *graph.Client
 	registry *persistence.Registry
+	atMeta   bool // the client calls Meta itself, no stand-in
 }
 
 // Send implements actors.Platform.
@@ -31,7 +32,21 @@ func (p *platform) account(id domain.ChannelID) (graph.Account, error) {
 	if err != nil {
 		return graph.Account{}, err
 	}
+	if p.atMeta && c.Token == persistence.SeedGraphToken { // no stranger is to see even this token
+		return graph.Account{}, &domain.CallError{Class: domain.FailureChannel, Code: domain.CallUnsendable, Text: playedChannel}
+	}
 	return graph.Account{Provider: c.Channel.Provider, ID: c.Channel.ExternalID, Token: graph.Secret(c.Token)}, nil
+}
+
+// playedChannel is why a channel of the simulator can't call Meta.
+const playedChannel = "the channel is the simulator's, and this server calls Meta: " +
+	"run `chatopshub simulate --serve`, or point META_GRAPH_URL at a running simulator"
+
+// played reports whether the channel is one of the simulator's that has nobody
+// to call.
+func (p *platform) played(id domain.ChannelID) bool {
+	c, err := p.registry.Credentials(id)
+	return err == nil && p.atMeta && c.Token == persistence.SeedGraphToken
 }
 
 // channelHealth keeps what the platforms refuse.
@@ -55,7 +70,7 @@ func (p *program) openPlatform(context.Context) error {
 		return err
 	}
 	p.onClose("platform connections", func(context.Context) error { client.Close(); return nil })
-	p.platform = &platform{client: client, registry: p.store.registry}
+	p.platform = &platform{client: client, registry: p.store.registry, atMeta: p.cfg.Meta.GraphURL == graph.DefaultBaseURL}
 	a := p.actors
 	a.channels = actors.NewChannels(a.system, actors.ChannelsConfig{
 		Platform: p.platform, Registry: p.store.registry, Health: channelHealth{persistence.NewChannelHealth(p.store.reads)},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/chatopshub/chatopshub/actors"
 	"github.com/chatopshub/chatopshub/domain"
+	"github.com/chatopshub/chatopshub/jobs"
 	"github.com/chatopshub/chatopshub/migrations"
 	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/embedded"
@@ -41,6 +42,9 @@ type program struct {
 	actors   *actorSystem
 	sockets  *socket.Server
 	platform *platform
+
+	background *background
+	errands    *jobs.Errands
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -89,7 +93,8 @@ func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, er
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openSockets, p.openPlatform, p.openConversations, p.openHTTP,
+		p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openPlatform, p.openErrands, p.openSockets, p.openConversations, p.openHTTP,
+		p.openCheckups,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -262,7 +267,8 @@ func (p *program) openSockets(context.Context) error {
 	p.onClose("agents", a.agents.Close)
 	sockets, err := socket.New(socket.Config{
 		Authenticator: p.issuer(), Application: &agentDesk{
-			agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
+			agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, errands: p.errands,
+			logger: p.logger.With("part", "sockets"),
 		},
 		Registerer: p.metrics, Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
@@ -287,7 +293,7 @@ func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
 		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.feeds, Wheel: a.wheel, Entropy: entropy,
-		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
+		Channels: a.channels, Errands: p.errands, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})
