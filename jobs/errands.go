@@ -174,7 +174,7 @@ func (e *Errands) add(t domain.Thread, k kind, put func(*errand)) {
 		}
 	}
 	put(er)
-	if l.runners < min(runners, len(l.order)) {
+	if l.runners < runners && len(l.order) > 0 {
 		l.runners++
 		e.work.Go(func() { e.serve(l) })
 	}
