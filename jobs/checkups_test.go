@@ -73,6 +73,13 @@ func (w *ward) set(change func()) {
 	change()
 }
 
+func (w *ward) examined() []domain.ChannelID {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.checked
+}
+
 func (w *ward) keeps() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -212,10 +219,9 @@ func TestAChannelThatHangsDelaysNoOther(t *testing.T) {
 			all = append(all, n+1)
 		}
 		w.becomesDue(domain.ChannelActive, all...)
-		require.Len(t, w.checked, 100-(checksAtOnce-1))
+		require.Len(t, w.examined(), 100-(checksAtOnce-1))
 		<-time.After(checkTimeout)
-		synctest.Wait()
-		require.Len(t, w.checked, 100)
+		require.Len(t, w.examined(), 100)
 		require.Equal(t, float64(checksAtOnce-1), testutil.ToFloat64(c.checks.WithLabelValues(checkUnknown)))
 	})
 }
@@ -227,6 +233,6 @@ func TestChecksGoOnAfterTheDatabaseWasAway(t *testing.T) {
 		<-time.After(10 * checkEvery)
 		w.set(func() { w.claims = nil })
 		w.becomesDue(domain.ChannelActive, 1, 2)
-		require.Len(t, w.checked, 2)
+		require.Len(t, w.examined(), 2)
 	})
 }
