@@ -101,8 +101,9 @@ func (d *decision) finishSend(cmd FinishSend) {
 		d.sent(m, cmd)
 		return
 	}
-	if m.SendState == "" || !m.AttemptStartedAt.Equal(cmd.Claim) {
-		return // settled by the platform meanwhile
+	under := m.SendState == SendSending || m.SendState == SendUncertain && cmd.Failure.Class != FailureUncertain
+	if !under || !m.AttemptStartedAt.Equal(cmd.Claim) {
+		return // told before, or settled by the platform meanwhile
 	}
 	d.unsent(m, *cmd.Failure, cmd.Patience)
 }

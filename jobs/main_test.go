@@ -1,9 +1,10 @@
 package jobs
 
 import (
+	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/chatopshub/chatopshub/persistence/persistencetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(persistencetest.Main(m)) }

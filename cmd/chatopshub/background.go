@@ -116,6 +116,7 @@ func (p *program) openErrands(context.Context) error {
 	meta := p.cfg.Meta
 	client, err := graph.New(graph.Config{
 		BaseURL: meta.GraphURL, Version: meta.GraphVersion, Timeout: backgroundTimeout, MaxConnections: backgroundConnections,
+		RootCAs: p.around.platformCAs,
 	})
 	if err != nil {
 		return err

@@ -178,4 +178,3 @@ func (c *centre) await(id domain.ConversationID, message, status string) map[str
 	}, 20*time.Second, 20*time.Millisecond, "message %s never was %s: %v", message, status, m)
 	return m
 }
-

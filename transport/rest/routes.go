@@ -31,7 +31,9 @@ type operation struct {
 	about   string
 	refuses []int // statuses beyond those that every operation of its kind has
 	example any   // of the answer
-	status  int   // of success; 0: 200
+	status  int   // of the answer; 0: 200
+	// transfer marks an operation that reads or writes a file itself.
+	transfer bool
 }
 
 // routes registers every operation.
@@ -68,6 +70,7 @@ func (s *server) routes() {
 	}, s.listAgents)
 
 	s.commands(agents)
+	s.attachmentRoutes(agents)
 
 	register(s, operation{
 		access: anyone(), method: http.MethodGet, path: healthPath, id: "health", tag: "Operations",
@@ -133,10 +136,14 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		described.Middlewares = append(described.Middlewares, s.guard(op.access))
 		refuses = append(refuses, 401, 403, 422)
 	}
-	described.Middlewares = append(described.Middlewares, s.deadline)
-	if op.method == http.MethodPost {
-		described.Middlewares = append(described.Middlewares, readBody)
+	switch {
+	case op.transfer:
+		described.Middlewares = append(described.Middlewares, s.transfers)
+	case op.method == http.MethodPost:
+		described.Middlewares = append(described.Middlewares, s.deadline, readBody)
 		refuses = append(refuses, 400, 408, 413, 415, 422)
+	default:
+		described.Middlewares = append(described.Middlewares, s.deadline)
 	}
 	slices.Sort(refuses)
 	described.Responses = responses(s.api.OpenAPI(), described.DefaultStatus, op.example, slices.Compact(refuses))
