@@ -60,6 +60,7 @@ type ConversationConfig struct {
 	Loader    Loader
 	Publisher Publisher
 	Channels  *Channels // nil: nothing is sent
+	Errands   Errands   // nil: nobody runs any
 	Patience  domain.Patience
 	Wheel     *Wheel
 	Entropy   func() [16]byte // fresh randomness for each call

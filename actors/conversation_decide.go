@@ -94,6 +94,7 @@ func (c *conversation) committed() {
 	w.pending = w.pending[1:]
 	w.retries = 0
 	c.publish(first.change.Notices)
+	c.errand(&first)
 	first.answers.results[first.index].Message = first.change.Message
 	c.answer(first.task, first.answer)
 }

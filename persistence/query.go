@@ -70,6 +70,9 @@ type queries struct {
 	FailChannel      string `query:"fail-channel"`
 	RecoverChannel   string `query:"recover-channel"`
 
+	ClaimChannelChecks string `query:"claim-channel-checks"`
+	NoteChannel        string `query:"note-channel"`
+
 	KnownAliases   string `query:"known-aliases"`
 	ConversationOf string `query:"conversation-of-message"`
 

@@ -30,6 +30,7 @@ import (
 const (
 	testAuthSecret = "the secret of the end-to-end tests, long enough"
 	testAppSecret  = "0123456789abcdef0123456789abcdef"
+	noPlatform     = "http://127.0.0.1:1" // nobody answers there: no test calls Meta
 )
 
 // binary builds the program once for all tests that need the real one.
@@ -90,6 +91,7 @@ func startProcess(t testing.TB, environ ...string) *serverProcess {
 	s.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.cmd.Dir, "PORT=0", "DATA_DIR=" + s.cmd.Dir, "LOG_LEVEL=warn",
 		"AUTH_SECRET=" + testAuthSecret, "WHATSAPP_APP_SECRET=" + testAppSecret, "MESSENGER_APP_SECRET=" + testAppSecret,
+		"META_GRAPH_URL=" + noPlatform,
 	}, environ...)
 	s.cmd.Stderr = s.stderr
 	stdout, err := s.cmd.StdoutPipe()

@@ -20,6 +20,7 @@ import (
 
 	"github.com/chatopshub/chatopshub/actors"
 	"github.com/chatopshub/chatopshub/domain"
+	"github.com/chatopshub/chatopshub/jobs"
 	"github.com/chatopshub/chatopshub/migrations"
 	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/embedded"
@@ -45,6 +46,9 @@ type program struct {
 	platform *platform
 	blobs    *persistence.Blobs
 	links    *auth.FileLinks
+
+	background *background
+	errands    *jobs.Errands
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -105,8 +109,8 @@ func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surr
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
 		p.openDatabase, p.openValkey, p.openFiles, p.openStorage,
-		p.openSystem, p.openFeeds, p.openPlatform, p.openConversations, p.openAgents, p.openSockets,
-		p.openJobs, p.openHTTP, p.openReconciliation,
+		p.openSystem, p.openFeeds, p.openPlatform, p.openErrands, p.openConversations, p.openAgents, p.openSockets,
+		p.openJobs, p.openHTTP, p.openReconciliation, p.openCheckups,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -274,7 +278,8 @@ func (p *program) openSockets(context.Context) error {
 	a := p.actors
 	sockets, err := socket.New(socket.Config{
 		Authenticator: p.issuer(), Application: &agentDesk{
-			node: p.node, agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
+			node: p.node, agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, errands: p.errands,
+			logger: p.logger.With("part", "sockets"),
 		},
 		Registerer: p.metrics, Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
@@ -300,7 +305,7 @@ func (p *program) openConversations(context.Context) error {
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
 		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.assigners.Watch(linkedPublisher{a.feeds, p.link}),
 		Wheel: a.wheel, Entropy: entropy,
-		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
+		Channels: a.channels, Errands: p.errands, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})

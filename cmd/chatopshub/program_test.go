@@ -29,7 +29,7 @@ func runProgramAmid(t testing.TB, db *persistencetest.Database, around surroundi
 	cfg, _, err := loadConfig(append([]string{
 		"PORT=0", "DATA_DIR=" + t.TempDir(), "DATABASE_URL=" + db.URL, "AUTH_SECRET=" + testAuthSecret,
 		"WHATSAPP_APP_SECRET=" + testAppSecret, "MESSENGER_APP_SECRET=" + testAppSecret,
-		"WHATSAPP_VERIFY_TOKEN=verify", "MESSENGER_VERIFY_TOKEN=verify",
+		"WHATSAPP_VERIFY_TOKEN=verify", "MESSENGER_VERIFY_TOKEN=verify", "META_GRAPH_URL=" + noPlatform,
 	}, environ...), "")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
