@@ -63,7 +63,10 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f.agent = f.addUser(f.org, "Ada", domain.RoleAgent)
 	f.admin = f.addUser(f.org, "Grace", domain.RoleAdmin)
 	f.foreigner = f.addUser(newID(f.org), "Mallory", domain.RoleAdmin)
-	f.conversations.org, f.conversations.row = f.org, domain.ConversationView{ID: f.conversation, Organization: f.org, Status: domain.Pending}
+	row := exampleConversation()
+	row.ID, row.Organization, row.Status, row.Holder, row.HolderRef = f.conversation, f.org, domain.Pending, nil, nil
+	row.AssignedAt, row.LastMessage = domain.Timestamp{}, nil
+	f.conversations.org, f.conversations.row = f.org, row
 	f.inbox.org = f.org
 	f.issuer = &auth.Issuer{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.AccessTokenLabel), TTL: 15 * time.Minute, Now: time.Now}
 	f.config = Config{
@@ -136,6 +139,7 @@ func (f *fixture) send(r *http.Request) answer {
 	a := answer{status: response.StatusCode, header: response.Header}
 	a.raw, err = io.ReadAll(response.Body)
 	require.NoError(f.t, err)
+	fits(f.t, r, a)
 	if strings.HasSuffix(a.header.Get("Content-Type"), "json") {
 		require.NoError(f.t, json.Unmarshal(a.raw, &a.body), "%s", a.raw)
 	}
@@ -247,7 +251,9 @@ func (c *fakeConversations) Messages(_ context.Context, org domain.OrganizationI
 	var out []domain.MessageView
 	for _, m := range c.messages {
 		if (before.IsZero() || bytes.Compare(m.ID[:], before[:]) < 0) && len(out) < limit {
-			out = append(out, m)
+			whole := exampleMessage()
+			whole.ID, whole.Body = m.ID, m.Body
+			out = append(out, whole)
 		}
 	}
 	return out, nil

@@ -1,10 +1,13 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -14,6 +17,7 @@ import (
 const (
 	healthPath = "/healthz"
 	readyPath  = "/readyz"
+	apiPath    = "/api/"
 	// webhooksPath is what the platforms' callback URLs begin with; they are
 	// served beside the API.
 	webhooksPath = "/api/webhooks/"
@@ -28,8 +32,11 @@ type operation struct {
 	tag     string
 	summary string
 	about   string
-	refuses []int // statuses beyond those that every operation of its kind has
-	example any   // of the answer
+	refuses []int  // statuses beyond those that every operation of its kind has
+	example any    // of the answer
+	media   string // of the answer; empty: JSON
+	maxBody int64  // bytes; 0: 1 MiB
+	alike   []int  // statuses of a GET that come with the same body as 200
 }
 
 // routes registers every operation.
@@ -72,16 +79,11 @@ func (s *server) routes() {
 	}, s.health)
 	register(s, operation{
 		access: anyone(), method: http.MethodGet, path: readyPath, id: "ready", tag: "Operations",
-		summary: "The server can do its work", about: "503 names the part that fails.", example: exampleReady(),
+		summary: "The server can do its work", about: "503 names the part that fails.",
+		example: exampleReady(), alike: []int{503},
 	}, s.readyz)
-	register(s, operation{
-		access: anyone(), method: http.MethodGet, path: "/api/docs/openapi.json", id: "openapiJSON", tag: "Operations",
-		summary: "This document as JSON",
-	}, s.openapiJSON)
-	register(s, operation{
-		access: anyone(), method: http.MethodGet, path: "/api/docs/openapi.yaml", id: "openapiYAML", tag: "Operations",
-		summary: "This document as YAML",
-	}, s.openapiYAML)
+	s.docsRoutes()
+	s.describeWebhooks()
 }
 
 // commands registers what agents ask of a conversation: each answers the row
@@ -125,17 +127,36 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody sees to both
 	}
 	refuses := append([]int{500}, op.refuses...)
+	described.Middlewares = append(described.Middlewares, named(op.path))
+	if strings.HasPrefix(op.path, apiPath) { // the probes are neither counted nor refused
+		refuses = append(refuses, 400, 422, 429, 503)
+		if op.access.public {
+			described.Middlewares = append(described.Middlewares, s.limitStrangers)
+		}
+	}
 	if !op.access.public {
 		described.Security = []map[string][]string{{bearerScheme: {}}}
 		described.Middlewares = append(described.Middlewares, s.guard(op.access))
-		refuses = append(refuses, 401, 403, 422)
+		refuses = append(refuses, 401, 403)
 	}
 	described.Middlewares = append(described.Middlewares, s.deadline)
-	if op.method == http.MethodPost {
-		described.Middlewares = append(described.Middlewares, readBody)
-		refuses = append(refuses, 400, 408, 413, 415, 422)
+	if takesBody(op.method) {
+		described.Middlewares = append(described.Middlewares, readBody(cmp.Or(op.maxBody, maxBody)))
+		refuses = append(refuses, 408, 413, 415)
 	}
 	slices.Sort(refuses)
 	described.Responses = responses(s.api.OpenAPI(), op.example, slices.Compact(refuses))
+	if op.media != "" {
+		described.Responses["200"] = &huma.Response{Content: map[string]*huma.MediaType{op.media: {}}}
+	}
 	huma.Register(s.api, described, wrap(operate))
+	for _, status := range op.alike {
+		described := *described.Responses["200"]
+		described.Description = http.StatusText(status)
+		s.api.OpenAPI().Paths[op.path].Get.Responses[strconv.Itoa(status)] = &described
+	}
+}
+
+func takesBody(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
