@@ -52,8 +52,9 @@ func (b *Inbox) Do(ctx context.Context, id domain.ConversationID, cmd domain.Com
 }
 
 func (b *Inbox) ask(ctx context.Context, id domain.ConversationID, commands []domain.Command) (Results, error) {
+	trace := b.system.trace(ctx)
 	reply, err := b.system.Ask(ctx, func(replyTo *actor.PID) {
-		if err := b.conversations.Tell(id, Request{Commands: commands, Replies: replyTo}); err != nil {
+		if err := b.conversations.Tell(id, Request{Commands: commands, Replies: replyTo, Trace: trace}); err != nil {
 			b.system.Reply(replyTo, err)
 		}
 	})

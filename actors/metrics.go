@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chatopshub/chatopshub/domain"
 )
 
 // metrics is what operators see of the actors.
@@ -13,6 +15,7 @@ type metrics struct {
 	lateReplies prometheus.Counter
 	asks        prometheus.Gauge
 	panics      *prometheus.CounterVec // by kind
+	events      *prometheus.CounterVec // by name
 }
 
 const metricsPrefix = "chatopshub_actors_"
@@ -32,8 +35,12 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: metricsPrefix + "panics_total", Help: "Messages whose handling panicked.",
 		}, []string{"kind"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "chatopshub_feed_events_total", Help: "Events that feeds have numbered and handed on, by name; resync: clients were told of a gap.",
+		}, []string{"event"}),
 	}
-	for _, c := range []prometheus.Collector{m.deadLetters, m.lateReplies, m.asks, m.panics} {
+	m.events.WithLabelValues(string(domain.EventResync))
+	for _, c := range []prometheus.Collector{m.deadLetters, m.lateReplies, m.asks, m.panics, m.events} {
 		if err := m.register(c); err != nil {
 			return nil, fmt.Errorf("actor system: %w", err)
 		}
@@ -43,6 +50,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 
 // watch shows the numbers of one kind of actor.
 func (m *metrics) watch(kind string, residents, waiting func() float64) error {
+	m.panics.WithLabelValues(kind) // shown from the beginning: the first one must not go unseen
 	labels := prometheus.Labels{"kind": kind}
 	if err := m.register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: metricsPrefix + "resident", Help: "Actors in memory.", ConstLabels: labels,

@@ -103,7 +103,6 @@ func (s *source) checkBuild(c Config) {
 		{"META_GRAPH_URL", "sending to customers"},
 		{"META_GRAPH_VERSION", "sending to customers"},
 		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
 	} {
 		if s.isSet(v.name) {
 			s.warnings = append(s.warnings, v.name+": "+v.feature+" is not part of this build, ignored")

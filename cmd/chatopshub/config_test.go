@@ -78,7 +78,7 @@ func TestValuesAreRead(t *testing.T) {
 	}, noDotenv(t))
 	require.NoError(t, err)
 	require.Equal(t, HTTPConfig{
-		Host: "::1", MetricsAddr: ":9091",
+		Host: "::1", MetricsAddr: ":9091", UserRate: 100, AddressRate: 50,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		Origins:        []string{"https://inbox.example.com", "http://localhost:5173"},
 	}, got.HTTP, "with PORT=0 the public URL is known only when the server listens")

@@ -34,6 +34,7 @@ type program struct {
 	cfg     Config
 	logger  *slog.Logger
 	metrics *prometheus.Registry
+	tracing *tracing // nil: nothing is recorded
 
 	database string // URL
 	valkey   *valkeyLink
@@ -86,8 +87,9 @@ func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, er
 		}
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.metrics.MustRegister(buildInfo())
 	for _, step := range []func(context.Context) error{
-		p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openSockets, p.openConversations, p.openHTTP,
+		p.openTracing, p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openSockets, p.openConversations, p.openHTTP,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -198,8 +200,12 @@ func (p *program) openStorage(ctx context.Context) error {
 		return err
 	}
 	writer, err := persistence.NewWriter(persistence.WriterConfig{
-		URL: p.database, Logger: p.logger.With("part", "writer"), Registerer: p.metrics,
+		URL: p.database, Logger: p.logger.With("part", "writer"), Registerer: p.metrics, Tracer: p.tracing.ofWriter(),
 	})
+	if err != nil {
+		return err
+	}
+	backlog, err := persistence.NewBacklog(reads, p.metrics, p.logger.With("part", "backlog"))
 	if err != nil {
 		return err
 	}
@@ -210,7 +216,7 @@ func (p *program) openStorage(ctx context.Context) error {
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
-	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run)
+	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run, backlog.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
 	p.keep("writer", writer.Run)
 	select {
@@ -237,7 +243,9 @@ func seedDatabase(ctx context.Context, reads *persistence.Reads, sealer *persist
 const heartbeatTimeout = 90 * time.Second
 
 func (p *program) openSystem(context.Context) error {
-	system, err := actors.NewSystem(actors.SystemConfig{Logger: p.logger.With("part", "actors"), Registerer: p.metrics, Now: time.Now})
+	system, err := actors.NewSystem(actors.SystemConfig{
+		Logger: p.logger.With("part", "actors"), Registerer: p.metrics, Now: time.Now, Tracer: p.tracing.ofActors(),
+	})
 	if err != nil {
 		return err
 	}
@@ -262,7 +270,7 @@ func (p *program) openSockets(context.Context) error {
 		Authenticator: p.issuer(), Application: &agentDesk{
 			agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
 		},
-		Registerer: p.metrics, Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
+		Registerer: p.metrics, Tracer: p.tracing.ofSockets(), Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
 		PingInterval: p.cfg.Socket.PingInterval, PingTimeout: p.cfg.Socket.PingTimeout,
 	})

@@ -65,7 +65,7 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f.foreigner = f.addUser(newID(f.org), "Mallory", domain.RoleAdmin)
 	row := exampleConversation()
 	row.ID, row.Organization, row.Status, row.Holder, row.HolderRef = f.conversation, f.org, domain.Pending, nil, nil
-	row.AssignedAt, row.LastMessage = domain.Timestamp{}, nil
+	row.AssignedAt, row.LastMessage, row.WindowExpiresAt = domain.Timestamp{}, nil, domain.Timestamp{}
 	f.conversations.org, f.conversations.row = f.org, row
 	f.inbox.org = f.org
 	f.issuer = &auth.Issuer{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.AccessTokenLabel), TTL: 15 * time.Minute, Now: time.Now}
