@@ -80,7 +80,7 @@ func (c *contractChecker) contract(ctx context.Context, url string) (routers.Rou
 
 func checkContract(router routers.Router, r *http.Request, answer *http.Response, body []byte) error {
 	route, params, err := router.FindRoute(r)
-	if err != nil {
+	if err != nil || strings.HasSuffix(r.URL.Path, "/") {
 		return nil //nolint:nilerr // what no operation takes isn't described
 	}
 	for _, value := range params {
