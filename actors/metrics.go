@@ -16,6 +16,7 @@ type metrics struct {
 	asks        prometheus.Gauge
 	panics      *prometheus.CounterVec // by kind
 	events      *prometheus.CounterVec // by name
+	sends       *prometheus.CounterVec // by outcome
 }
 
 const metricsPrefix = "chatopshub_actors_"
@@ -38,14 +39,26 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "chatopshub_feed_events_total", Help: "Events that feeds have numbered and handed on, by name; resync: clients were told of a gap.",
 		}, []string{"event"}),
+		sends: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "chatopshub_sends_total", Help: "Attempts to send a message, by outcome: sent, or the class of the failure.",
+		}, []string{"outcome"}),
 	}
 	m.events.WithLabelValues(string(domain.EventResync))
-	for _, c := range []prometheus.Collector{m.deadLetters, m.lateReplies, m.asks, m.panics, m.events} {
+	for _, c := range []prometheus.Collector{m.deadLetters, m.lateReplies, m.asks, m.panics, m.events, m.sends} {
 		if err := m.register(c); err != nil {
 			return nil, fmt.Errorf("actor system: %w", err)
 		}
 	}
 	return m, nil
+}
+
+// sent counts an attempt; nil: the platform took the message.
+func (m *metrics) sent(failure *domain.CallError) {
+	outcome := "sent"
+	if failure != nil {
+		outcome = string(failure.Class)
+	}
+	m.sends.WithLabelValues(outcome).Inc()
 }
 
 // watch shows the numbers of one kind of actor.

@@ -47,6 +47,11 @@ type queries struct {
 	KeepDeadLetters  string `query:"keep-dead-letters"`
 	PruneDeadLetters string `query:"prune-dead-letters"`
 
+	DueConversations string `query:"due-conversations"`
+	NewestInbound    string `query:"newest-inbound"`
+	FailChannel      string `query:"fail-channel"`
+	RecoverChannel   string `query:"recover-channel"`
+
 	KnownAliases   string `query:"known-aliases"`
 	ConversationOf string `query:"conversation-of-message"`
 

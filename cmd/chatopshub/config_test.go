@@ -36,6 +36,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 		Env: Development, DataDir: "./data", ShutdownTimeout: 30 * time.Second,
 		HTTP: HTTPConfig{
 			Host: "127.0.0.1", Port: 3001, PublicURL: "http://localhost:3001", Origins: []string{"http://localhost:3000"},
+			UserRate: 100, AddressRate: 50,
 		},
 		Auth:     AuthConfig{AccessTokenTTL: 15 * time.Minute, RefreshTokenTTL: 7 * 24 * time.Hour},
 		Database: DatabaseConfig{MaxConns: 10},

@@ -41,6 +41,7 @@ type program struct {
 	store    *storage
 	actors   *actorSystem
 	sockets  *socket.Server
+	platform *platform
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -73,6 +74,7 @@ type actorSystem struct {
 	wheel         *actors.Wheel
 	feeds         *actors.Feeds
 	agents        *actors.Agents
+	channels      *actors.Channels
 	conversations *actors.Conversations
 	inbox         *actors.Inbox
 }
@@ -89,7 +91,8 @@ func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, er
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.metrics.MustRegister(buildInfo())
 	for _, step := range []func(context.Context) error{
-		p.openTracing, p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openSockets, p.openConversations, p.openHTTP,
+		p.openTracing, p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openSockets, p.openPlatform,
+		p.openConversations, p.openHTTP,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -293,11 +296,13 @@ func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
 		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.feeds, Wheel: a.wheel, Entropy: entropy,
+		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})
 	p.onClose("conversations", a.conversations.Close)
 	a.inbox = actors.NewInbox(a.system, a.conversations, p.store.identities)
+	p.keep("resumer", actors.NewResumer(a.conversations, persistence.NewOutbox(p.store.reads)).Run)
 	return nil
 }
 

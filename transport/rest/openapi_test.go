@@ -66,7 +66,9 @@ func TestDocumentAndRouterHaveTheSameOperations(t *testing.T) {
 		documented = append(documented, strings.NewReplacer("{", ":", "}", "").Replace(key))
 		require.NotEmpty(t, op.OperationID, key)
 		require.NotEmpty(t, op.Summary, key)
-		require.Contains(t, op.Responses, "200", key)
+		_, ok := op.Responses["200"]
+		_, made := op.Responses["201"]
+		require.True(t, ok || made, key)
 		require.Contains(t, op.Responses, "500", key)
 	}
 	slices.Sort(documented)

@@ -37,6 +37,7 @@ type operation struct {
 	media   string // of the answer; empty: JSON
 	maxBody int64  // bytes; 0: 1 MiB
 	alike   []int  // statuses of a GET that come with the same body as 200
+	status  int    // of success; 0: 200
 }
 
 // routes registers every operation.
@@ -60,6 +61,7 @@ func (s *server) routes() {
 		summary: "List messages", about: "Newest first. nextCursor leads to older ones and is null at the end.",
 		refuses: []int{404, 503}, example: messagesPage{Data: []domain.MessageView{exampleMessage()}},
 	}, s.listMessages)
+	s.sendRoutes(agents)
 	register(s, operation{
 		access: agents, method: http.MethodGet, path: "/api/conversations/{id}/events", id: "listEvents", tag: "Conversations",
 		summary: "List the audit trail", about: "Newest first: every change of state, who made it and when.",
@@ -123,7 +125,7 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		return
 	}
 	described := huma.Operation{
-		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
+		OperationID: op.id, DefaultStatus: cmp.Or(op.status, http.StatusOK), Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody sees to both
 	}
 	refuses := append([]int{500}, op.refuses...)
@@ -145,7 +147,7 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		refuses = append(refuses, 408, 413, 415)
 	}
 	slices.Sort(refuses)
-	described.Responses = responses(s.api.OpenAPI(), op.example, slices.Compact(refuses))
+	described.Responses = responses(s.api.OpenAPI(), described.DefaultStatus, op.example, slices.Compact(refuses))
 	if op.media != "" {
 		described.Responses["200"] = &huma.Response{Content: map[string]*huma.MediaType{op.media: {}}}
 	}

@@ -31,7 +31,7 @@ func (s *server) describeWebhooks() {
 			Parameters: []*huma.Param{
 				text("hub.mode", "subscribe"), text("hub.verify_token", "As configured"), text("hub.challenge", "Comes back as it is"),
 			},
-			Responses: verified(responses(api, nil, []int{403, 500})),
+			Responses: verified(responses(api, http.StatusOK, nil, []int{403, 500})),
 		})
 		api.AddOperation(&huma.Operation{
 			OperationID: "receive" + platform, Method: http.MethodPost, Path: path, Tags: []string{"Webhooks"},
@@ -41,7 +41,7 @@ func (s *server) describeWebhooks() {
 			RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 				"application/json": {Schema: &huma.Schema{Type: huma.TypeObject}},
 			}},
-			Responses: taken(responses(api, nil, []int{400, 401, 413, 500, 503})),
+			Responses: taken(responses(api, http.StatusOK, nil, []int{400, 401, 413, 500, 503})),
 		})
 	}
 }
