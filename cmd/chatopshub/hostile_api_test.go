@@ -41,16 +41,19 @@ func TestHostileRequests(t *testing.T) {
 	p := runProgram(t, db)
 	client := testClient(t)
 	client.Timeout = 20 * time.Second // beyond every deadline of the server: what takes longer hangs
-	admin := n.agent("admin", domain.RoleAdmin)
-	awaitAgent(t, p, n, admin)
+	admin, other := n.agent("admin", domain.RoleAdmin), n.agent("other", domain.RoleAgent)
+	awaitAgent(t, p, n, other)
 	deliver(t, client, p.url(), webhooktest.WhatsAppText(n.account, webhooktest.Customer{Name: "N", Number: "4960000000"}, "first", "hi", time.Now()))
 	checker := client.Transport.(*contractChecker)
 	_, err := checker.contract(t.Context(), p.url())
 	require.NoError(t, err)
 
 	h := &hostile{
-		random: rand.New(rand.NewPCG(1, 2)), url: p.url(), token: admin.token,
-		ids: []string{n.conversationOf("4960000000").String(), admin.id.String(), n.channel.String(), n.org.String()},
+		random: rand.New(rand.NewPCG(1, 2)), url: p.url(), answered: map[int]int{},
+		// Each request has a session of its own, and the caller's id isn't among those
+		// that are used: an attack that logs itself out finds nothing more.
+		token: func() string { return n.token(admin.id, domain.RoleAdmin) },
+		ids:   []string{n.conversationOf("4960000000").String(), other.id.String(), n.channel.String(), n.org.String()},
 	}
 	var operations []operationAt
 	for path, item := range checker.document.Paths.Map() {
@@ -67,7 +70,10 @@ func TestHostileRequests(t *testing.T) {
 			return
 		}
 	}
-	t.Logf("%d requests to %d operations", tried, len(operations))
+	t.Logf("%d requests to %d operations: %v", tried, len(operations), h.answered)
+	for _, status := range []int{http.StatusOK, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusUnauthorized} {
+		require.Positive(t, h.answered[status], "they got past the first check: %d", status)
+	}
 	require.Equal(t, http.StatusOK, call(client, http.MethodGet, p.url()+"/readyz", "", nil).status, "it is as well as before")
 }
 
@@ -78,9 +84,11 @@ type operationAt struct {
 
 // hostile makes requests. Its randomness is the seed's alone.
 type hostile struct {
-	random     *rand.Rand
-	url, token string
-	ids        []string // that exist
+	random   *rand.Rand
+	url      string
+	token    func() string
+	ids      []string    // that exist
+	answered map[int]int // by status
 }
 
 func (h *hostile) try(t *testing.T, client *http.Client, at operationAt) {
@@ -107,7 +115,7 @@ func (h *hostile) try(t *testing.T, client *http.Client, at operationAt) {
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", media)
 	if !h.one(10) {
-		request.Header.Set("Authorization", "Bearer "+h.token)
+		request.Header.Set("Authorization", "Bearer "+h.token())
 	}
 	request.Header.Set("Idempotency-Key", strings.Map(printable, h.nasty()))
 	answer, err := client.Do(request)
@@ -115,6 +123,7 @@ func (h *hostile) try(t *testing.T, client *http.Client, at operationAt) {
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	require.NoError(t, err)
+	h.answered[answer.StatusCode]++
 	about := fmt.Sprintf("%s %s %.300q: %d %.500s", at.method, target, body, answer.StatusCode, text)
 	require.NotContains(t, []int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout}, answer.StatusCode, about)
 	if strings.Contains(answer.Header.Get("Content-Type"), "problem") {
