@@ -68,7 +68,7 @@ func (c *conversation) submit(d decided, self Self) {
 // about what we sent: work that relieves the system rather than adds to it.
 func isInternal(cmd domain.Command) bool {
 	switch cmd := cmd.(type) {
-	case domain.ReleaseIf, domain.FinishSend, domain.ExpireSend:
+	case domain.ReleaseIf, domain.FinishSend, domain.ExpireSend, domain.MediaSettled:
 		return true
 	case domain.Receive:
 		switch cmd.Event.(type) {

@@ -62,8 +62,12 @@ type Draft struct {
 	Body      string
 	MediaURL  string
 	MediaType string
-	ReplyTo   MessageID
-	Metadata  MessageMetadata
+	// Attachment is a file of the organization that was uploaded: who makes the
+	// draft has looked that up, and put it into Metadata.Content, too. Then
+	// MediaURL is empty.
+	Attachment AttachmentID
+	ReplyTo    MessageID
+	Metadata   MessageMetadata
 }
 
 // Origin is where an inbound element came from: what a conversation needs to

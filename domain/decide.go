@@ -54,6 +54,8 @@ func Decide(c Conversation, cmd Command, known *MessageSet, at Moment) (Conversa
 		d.expireSend(cmd)
 	case Receive:
 		err = d.receive(cmd)
+	case MediaSettled:
+		err = d.mediaSettled(cmd)
 	default:
 		return c, Change{}, fmt.Errorf("decide: unknown command %T", cmd)
 	}

@@ -36,6 +36,8 @@ func TargetsOf(cmd Command) Targets {
 			t.IDs = append(t.IDs, cmd.Target)
 		}
 		return t
+	case MediaSettled:
+		return Targets{IDs: []MessageID{cmd.File.Message}}
 	case Receive:
 		return targetsOfEvent(cmd.Event)
 	}

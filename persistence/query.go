@@ -29,6 +29,12 @@ type queries struct {
 	AttachmentsOfMessages      string `query:"attachments-of-messages"`
 	AuditPage                  string `query:"audit-page"`
 
+	StoredAttachment   string `query:"stored-attachment"`
+	AddAttachment      string `query:"add-attachment"`
+	WaitingAttachments string `query:"waiting-attachments"`
+	PendingAttachment  string `query:"pending-attachment"`
+	ForgetAttachment   string `query:"forget-attachment"`
+
 	UsersByEmail string `query:"users-by-email"`
 	Agents       string `query:"agents"`
 

@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"net"
+	"net/url"
+	"strings"
+)
 
 // minAuthSecret is the least length of AUTH_SECRET in production, in bytes:
 // as many as the keys that are derived from it.
@@ -23,6 +27,9 @@ func (s *source) checkProduction(c Config) {
 	}
 	if n := len(c.Auth.Secret); n > 0 && n < minAuthSecret {
 		s.problem("AUTH_SECRET: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
+	}
+	if graph, err := url.Parse(c.Meta.GraphURL); err == nil && graph.Scheme == "http" && !loopback(net.JoinHostPort(graph.Hostname(), "80")) {
+		s.problem("META_GRAPH_URL: got an http:// URL, takes https:// in production, as access tokens go there")
 	}
 	if c.Seed.AdminPassword == seedPassword {
 		s.problem("SEED_ADMIN_PASSWORD: got the development password, takes one of your own in production")

@@ -13,8 +13,10 @@ import (
 // platform makes the calls of channels to their platforms, with each channel's
 // own credentials.
 type platform struct {
-	client   *graph.Client
-	registry *persistence.Registry
+	client      *graph.Client
+	registry    *persistence.Registry
+	attachments *persistence.Attachments
+	blobs       *persistence.Blobs
 }
 
 // Send implements actors.Platform.
@@ -22,6 +24,11 @@ func (p *platform) Send(ctx context.Context, ch domain.Channel, m domain.Outgoin
 	account, err := p.account(ch.ID)
 	if err != nil {
 		return domain.Sent{}, err
+	}
+	if f := m.Content.File; f != nil && !f.Attachment.IsZero() {
+		if m.Content.File, err = p.bring(ctx, account, ch, m.Content); err != nil {
+			return domain.Sent{}, err
+		}
 	}
 	return p.client.Send(ctx, account, m)
 }
@@ -31,7 +38,12 @@ func (p *platform) account(id domain.ChannelID) (graph.Account, error) {
 	if err != nil {
 		return graph.Account{}, err
 	}
-	return graph.Account{Provider: c.Channel.Provider, ID: c.Channel.ExternalID, Token: graph.Secret(c.Token)}, nil
+	return accountOf(c), nil
+}
+
+// accountOf is a channel as its platform knows it.
+func accountOf(c domain.Credentials) graph.Account {
+	return graph.Account{Provider: c.Channel.Provider, ID: c.Channel.ExternalID, Token: graph.Secret(c.Token)}
 }
 
 // channelHealth keeps what the platforms refuse.
@@ -49,13 +61,13 @@ const callTimeout = 20 * time.Second
 
 func (p *program) openPlatform(context.Context) error {
 	client, err := graph.New(graph.Config{
-		BaseURL: p.cfg.Meta.GraphURL, Version: p.cfg.Meta.GraphVersion, Timeout: callTimeout,
+		BaseURL: p.cfg.Meta.GraphURL, Version: p.cfg.Meta.GraphVersion, Timeout: callTimeout, RootCAs: p.around.platformCAs,
 	})
 	if err != nil {
 		return err
 	}
 	p.onClose("platform connections", func(context.Context) error { client.Close(); return nil })
-	p.platform = &platform{client: client, registry: p.store.registry}
+	p.platform = &platform{client: client, registry: p.store.registry, attachments: p.store.attachments, blobs: p.blobs}
 	a := p.actors
 	a.channels = actors.NewChannels(a.system, actors.ChannelsConfig{
 		Platform: p.platform, Registry: p.store.registry, Health: channelHealth{persistence.NewChannelHealth(p.store.reads)},

@@ -32,6 +32,7 @@ import (
 // start on a free port.
 type program struct {
 	cfg     Config
+	around  surroundings
 	logger  *slog.Logger
 	metrics *prometheus.Registry
 	tracing *tracing // nil: nothing is recorded
@@ -42,6 +43,8 @@ type program struct {
 	actors   *actorSystem
 	sockets  *socket.Server
 	platform *platform
+	blobs    *persistence.Blobs
+	links    *auth.FileLinks
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -66,6 +69,7 @@ type storage struct {
 	conversations *persistence.Conversations
 	deadLetters   *persistence.DeadLetters
 	sessions      *persistence.Sessions
+	attachments   *persistence.Attachments
 }
 
 // actorSystem is everything that has a mailbox.
@@ -81,8 +85,13 @@ type actorSystem struct {
 
 // start builds the server in the order in which its parts need each other, and
 // returns when it answers. A part that can't be had ends those before it.
-func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, err error) {
-	p := &program{cfg: cfg, logger: logger, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
+func start(ctx context.Context, cfg Config, logger *slog.Logger) (*program, error) {
+	return startAmid(ctx, cfg, logger, surroundings{})
+}
+
+// startAmid is start with other surroundings.
+func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surroundings) (_ *program, err error) {
+	p := &program{cfg: cfg, around: around, logger: logger, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -91,8 +100,8 @@ func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, er
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.metrics.MustRegister(buildInfo())
 	for _, step := range []func(context.Context) error{
-		p.openTracing, p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openSockets, p.openPlatform,
-		p.openConversations, p.openHTTP,
+		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage, p.openSystem, p.openSockets, p.openPlatform,
+		p.openConversations, p.openJobs, p.openHTTP,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -215,7 +224,8 @@ func (p *program) openStorage(ctx context.Context) error {
 	p.store = &storage{
 		reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
 		registry:      persistence.NewRegistry(reads, sealer, p.cfg.Auth.AccessTokenTTL, p.logger.With("part", "registry"), time.Now),
-		conversations: persistence.NewConversations(reads),
+		conversations: persistence.NewConversations(reads, p.link),
+		attachments:   persistence.NewAttachments(reads),
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
@@ -295,7 +305,7 @@ func (f *lateFanout) Deliver(events []domain.FeedEvent) { f.to.Deliver(events) }
 func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
-		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.feeds, Wheel: a.wheel, Entropy: entropy,
+		Writer: p.store.writer, Loader: p.store.loader, Publisher: linkedPublisher{a.feeds, p.link}, Wheel: a.wheel, Entropy: entropy,
 		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
@@ -363,7 +373,7 @@ func (p *program) wait(ctx context.Context) error {
 }
 
 // close ends the parts in reverse order: first the doors (nothing new comes
-// in), then the actors (they answer what they have, which needs the writer),
+// in), then the jobs (they tell conversations), then the actors (they answer what they have, which needs the writer),
 // then the writer (it stores what they submitted), then the database. Ending
 // the writer before the conversations would leave their callers without an
 // answer; ending the database first would leave the writer waiting for it.

@@ -20,6 +20,12 @@ import (
 // all of it, on a database of the test's.
 func runProgram(t testing.TB, db *persistencetest.Database, environ ...string) *program {
 	t.Helper()
+	return runProgramAmid(t, db, surroundings{}, environ...)
+}
+
+// runProgramAmid is runProgram with other surroundings.
+func runProgramAmid(t testing.TB, db *persistencetest.Database, around surroundings, environ ...string) *program {
+	t.Helper()
 	cfg, _, err := loadConfig(append([]string{
 		"PORT=0", "DATA_DIR=" + t.TempDir(), "DATABASE_URL=" + db.URL, "AUTH_SECRET=" + testAuthSecret, "REQUESTS_PER_USER=0", "REQUESTS_PER_ADDRESS=0",
 		"WHATSAPP_APP_SECRET=" + testAppSecret, "MESSENGER_APP_SECRET=" + testAppSecret,
@@ -28,7 +34,7 @@ func runProgram(t testing.TB, db *persistencetest.Database, environ ...string) *
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	p, err := start(ctx, cfg, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelError + 1})))
+	p, err := startAmid(ctx, cfg, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelError + 1})), around)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.close()) })
 	return p

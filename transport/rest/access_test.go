@@ -88,6 +88,9 @@ func TestEveryOperationAsksForAToken(t *testing.T) {
 			require.Equal(t, refusal.status == 401, a.header.Get("WWW-Authenticate") != "", "%s, %s", key, refusal.name)
 			require.NotContains(t, string(a.raw), good)
 		}
+		if strings.HasPrefix(pattern, "/api/attachments") {
+			continue // takes no JSON: attachments_test.go
+		}
 		for _, user := range []domain.User{f.agent, f.admin} {
 			body := ""
 			if method == http.MethodPost {

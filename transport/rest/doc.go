@@ -28,7 +28,8 @@
 // The handler may be used by any number of goroutines and starts none that
 // outlives its request. At most Config.MaxInFlight calls of the API are at
 // work at a time, each with up to 1 MiB of body and for up to Config.Timeout;
-// what comes beyond is answered 503. Handlers that are mounted beside the API
+// what comes beyond is answered 503. Files come and go as streams, 256 at a time,
+// each for up to five minutes. Handlers that are mounted beside the API
 // pass the same edge and bring their own limits. A user may call so often in a
 // second, and an address whose callers don't prove to be users (Config.UserRate,
 // Config.AddressRate); 50,000 of each are remembered. Wrong passwords are counted by

@@ -87,6 +87,9 @@ func enums() map[reflect.Type][]any {
 		},
 		reflect.TypeFor[domain.SendState]():       {domain.SendQueued, domain.SendSending, domain.SendUncertain},
 		reflect.TypeFor[domain.AttachmentState](): {domain.AttachmentPending, domain.AttachmentStored, domain.AttachmentFailed},
+		reflect.TypeFor[domain.FileFailure](): {
+			domain.FileTooLarge, domain.FileWrongType, domain.FileExpired, domain.FileForbidden, domain.FileDamaged, domain.FileUnavailable,
+		},
 		reflect.TypeFor[domain.AuditType](): {
 			domain.AuditCreated, domain.AuditAccepted, domain.AuditReleased, domain.AuditReassigned, domain.AuditCompleted,
 			domain.AuditReopened, domain.AuditAgentDisconnected, domain.AuditMessageReceived, domain.AuditMessageSent,

@@ -38,6 +38,8 @@ type operation struct {
 	maxBody int64  // bytes; 0: 1 MiB
 	alike   []int  // statuses of a GET that come with the same body as 200
 	status  int    // of success; 0: 200
+	// transfer marks an operation that reads or writes a file itself.
+	transfer bool
 }
 
 // routes registers every operation.
@@ -74,6 +76,7 @@ func (s *server) routes() {
 	}, s.listAgents)
 
 	s.commands(agents)
+	s.attachmentRoutes(agents)
 
 	register(s, operation{
 		access: anyone(), method: http.MethodGet, path: healthPath, id: "health", tag: "Operations",
@@ -141,10 +144,14 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		described.Middlewares = append(described.Middlewares, s.guard(op.access))
 		refuses = append(refuses, 401, 403)
 	}
-	described.Middlewares = append(described.Middlewares, s.deadline)
-	if takesBody(op.method) {
-		described.Middlewares = append(described.Middlewares, readBody(cmp.Or(op.maxBody, maxBody)))
+	switch {
+	case op.transfer:
+		described.Middlewares = append(described.Middlewares, s.transfers)
+	case takesBody(op.method):
+		described.Middlewares = append(described.Middlewares, s.deadline, readBody(cmp.Or(op.maxBody, maxBody)))
 		refuses = append(refuses, 408, 413, 415)
+	default:
+		described.Middlewares = append(described.Middlewares, s.deadline)
 	}
 	slices.Sort(refuses)
 	described.Responses = responses(s.api.OpenAPI(), described.DefaultStatus, op.example, slices.Compact(refuses))
