@@ -3,37 +3,41 @@ package rest
 import (
 	"bytes"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/stretchr/testify/require"
-
-	"github.com/chatopshub/chatopshub/transport/auth"
 )
 
 // contract finds the operation of a request in the document that is served,
-// read by a validator that knows nothing of how it was made.
-var contract = sync.OnceValues(func() (routers.Router, error) {
-	s, err := newServer(Config{
-		Inbox: &fakeInbox{}, Conversations: &fakeConversations{}, Users: &fakeUsers{}, Directory: fakeDirectory{},
-		Presences: fakePresences{}, Sessions: &fakeSessions{}, Tokens: &auth.Issuer{}, Passwords: auth.NewHasher(1),
-		Throttle: &fakeThrottle{}, Chain: testChain, AccessTTL: time.Minute, Version: "test", Log: slog.New(slog.DiscardHandler), Now: time.Now,
+// read by a validator that knows nothing of how it was made. All fixtures serve
+// the same one, so it is read once.
+var contract struct {
+	once   sync.Once
+	router routers.Router
+	err    error
+}
+
+func (f *fixture) contract() routers.Router {
+	contract.once.Do(func() {
+		config := f.config
+		config.Registerer = nil
+		var s *server
+		if s, contract.err = newServer(config); contract.err == nil {
+			contract.router, contract.err = readContract(s.document.json)
+		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return readContract(s.document.json)
-})
+	require.NoError(f.t, contract.err)
+	return contract.router
+}
 
 func readContract(document []byte) (routers.Router, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(document)
@@ -45,20 +49,18 @@ func readContract(document []byte) (routers.Router, error) {
 
 // fits requires that a is an answer that the document knows for r: its status,
 // its media type, its body. What no operation takes isn't described there.
-func fits(t testing.TB, r *http.Request, a answer) {
-	router, err := contract()
-	require.NoError(t, err)
-	route, params, err := router.FindRoute(r)
+func (f *fixture) fits(r *http.Request, a answer) {
+	route, params, err := f.contract().FindRoute(r)
 	if err != nil || strings.HasSuffix(r.URL.Path, "/") || slices.Contains(slices.Collect(maps.Values(params)), "") {
 		return
 	}
-	err = openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
+	err = openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
 		Status:                 a.status, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.raw)),
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 	})
 	if err != nil { // no require: some tests call from goroutines of theirs
-		t.Errorf("%s %s: %d %s doesn't fit the document: %v", r.Method, r.URL.Path, a.status, a.raw, err)
+		f.t.Errorf("%s %s: %d %s doesn't fit the document: %v", r.Method, r.URL.Path, a.status, a.raw, err)
 	}
 }
 
@@ -67,9 +69,7 @@ func TestTheContractIsChecked(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	r := f.request(http.MethodGet, "/api/auth/me", nil)
-	router, err := contract()
-	require.NoError(t, err)
-	route, params, err := router.FindRoute(r)
+	route, params, err := f.contract().FindRoute(r)
 	require.NoError(t, err)
 	check := func(status int, media, body string) error {
 		return openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{

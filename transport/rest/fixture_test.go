@@ -144,7 +144,7 @@ func (f *fixture) send(r *http.Request) answer {
 	a := answer{status: response.StatusCode, header: response.Header}
 	a.raw, err = io.ReadAll(response.Body)
 	require.NoError(f.t, err)
-	fits(f.t, r, a)
+	f.fits(r, a)
 	if strings.HasSuffix(a.header.Get("Content-Type"), "json") {
 		require.NoError(f.t, json.Unmarshal(a.raw, &a.body), "%s", a.raw)
 	}

@@ -81,7 +81,11 @@ func bodyOf(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Probl
 	// An error says that the connection has no deadlines: nothing waits then.
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	_ = control.SetReadDeadline(time.Time{})
+	if err == nil {
+		// Where reading failed the time limit stays: the server would go on to read
+		// the rest, without any.
+		_ = control.SetReadDeadline(time.Time{})
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
