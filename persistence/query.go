@@ -76,6 +76,8 @@ type queries struct {
 	KnownAliases   string `query:"known-aliases"`
 	ConversationOf string `query:"conversation-of-message"`
 
+	Backlog string `query:"backlog"`
+
 	ConfigurationHorizon      string `query:"configuration-horizon"`
 	ConfigurationChanges      string `query:"configuration-changes"`
 	PruneConfigurationChanges string `query:"prune-configuration-changes"`

@@ -106,7 +106,6 @@ func (s *source) checkBuild(c Config) {
 	}
 	for _, v := range []struct{ name, feature string }{
 		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
 	} {
 		if s.isSet(v.name) {
 			s.warnings = append(s.warnings, v.name+": "+v.feature+" is not part of this build, ignored")

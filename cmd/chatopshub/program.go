@@ -37,6 +37,7 @@ type program struct {
 	around  surroundings
 	logger  *slog.Logger
 	metrics *prometheus.Registry
+	tracing *tracing // nil: nothing is recorded
 
 	database string // URL
 	valkey   *valkeyLink
@@ -107,8 +108,9 @@ func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surr
 		}
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.metrics.MustRegister(buildInfo())
 	for _, step := range []func(context.Context) error{
-		p.openDatabase, p.openValkey, p.openFiles, p.openStorage,
+		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage,
 		p.openSystem, p.openFeeds, p.openPlatform, p.openErrands, p.openConversations, p.openAgents, p.openSockets,
 		p.openJobs, p.openHTTP, p.openReconciliation, p.openCheckups,
 	} {
@@ -221,8 +223,12 @@ func (p *program) openStorage(ctx context.Context) error {
 		return err
 	}
 	writer, err := persistence.NewWriter(persistence.WriterConfig{
-		URL: p.database, Logger: p.logger.With("part", "writer"), Registerer: p.metrics,
+		URL: p.database, Logger: p.logger.With("part", "writer"), Registerer: p.metrics, Tracer: p.tracing.ofWriter(),
 	})
+	if err != nil {
+		return err
+	}
+	backlog, err := persistence.NewBacklog(reads, p.metrics, p.logger.With("part", "backlog"))
 	if err != nil {
 		return err
 	}
@@ -237,7 +243,7 @@ func (p *program) openStorage(ctx context.Context) error {
 	p.store.assignments = persistence.NewAssignments(reads, p.node)
 	p.store.agentSessions = persistence.NewAgentSessions(reads, p.node, p.logger.With("part", "agents' sessions"))
 	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run,
-		p.store.agentSessions.Run)
+		p.store.agentSessions.Run, backlog.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
 	p.keep("writer", writer.Run)
 	select {
@@ -264,7 +270,9 @@ func seedDatabase(ctx context.Context, reads *persistence.Reads, sealer *persist
 const heartbeatTimeout = 90 * time.Second
 
 func (p *program) openSystem(context.Context) error {
-	system, err := actors.NewSystem(actors.SystemConfig{Logger: p.logger.With("part", "actors"), Registerer: p.metrics, Now: time.Now})
+	system, err := actors.NewSystem(actors.SystemConfig{
+		Logger: p.logger.With("part", "actors"), Registerer: p.metrics, Now: time.Now, Tracer: p.tracing.ofActors(),
+	})
 	if err != nil {
 		return err
 	}
@@ -281,7 +289,7 @@ func (p *program) openSockets(context.Context) error {
 			node: p.node, agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, errands: p.errands,
 			logger: p.logger.With("part", "sockets"),
 		},
-		Registerer: p.metrics, Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
+		Registerer: p.metrics, Tracer: p.tracing.ofSockets(), Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
 		PingInterval: p.cfg.Socket.PingInterval, PingTimeout: p.cfg.Socket.PingTimeout,
 	})
