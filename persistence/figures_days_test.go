@@ -85,9 +85,11 @@ func TestMissedDaysAreCaughtUp(t *testing.T) {
 	require.Equal(t, before, text(t, database, versions), "a second run touches nothing")
 
 	h.exec(`UPDATE performance_metrics SET total_messages_sent = 99, responses = 7 WHERE date = '2026-03-02'`)
-	h.exec(`INSERT INTO performance_metrics (organization_id, agent_id, date, total_conversations) VALUES ($1, $2, '2026-03-02', 5)`, h.org, h.agents[0])
+	h.exec(`INSERT INTO performance_metrics (organization_id, agent_id, date, total_conversations) VALUES ($1, $2, '2026-03-06', 5)`, h.org, h.agents[0])
 	require.NoError(t, later.Aggregate(t.Context(), firstDay.Plus(1)))
-	require.Equal(t, 1, count(t, database, `SELECT total_messages_sent FROM performance_metrics WHERE date = '2026-03-02'`), "what is wrong is mended")
+	require.NoError(t, later.Aggregate(t.Context(), firstDay.Plus(5)))
+	require.Equal(t, 7, count(t, database, `SELECT count(*) FROM performance_metrics`), "what is too much goes")
+	require.Equal(t, 1, count(t, database, `SELECT sum(total_messages_sent) FROM performance_metrics WHERE date = '2026-03-02'`), "what is wrong is mended")
 }
 
 // What a run is killed in leaves nothing behind, and the next run does it.

@@ -21,11 +21,11 @@ import (
 // rules, each conversation at its own pace.
 type history struct {
 	*tenant
-	agents   []domain.UserID
-	threads  []*thread
-	sessions []session
-	now      time.Time
-	steps    int
+	agents  []domain.UserID
+	threads []*thread
+	shifts  []shift
+	now     time.Time
+	steps   int
 }
 
 // thread is a conversation with all that was ever said in it.
@@ -36,9 +36,9 @@ type thread struct {
 	events   []domain.AuditEvent
 }
 
-// session is a time during which a socket of an agent was open; until the zero
+// shift is a time during which a socket of an agent was open; until the zero
 // time: it still is.
-type session struct {
+type shift struct {
 	agent       domain.UserID
 	from, until time.Time
 }
@@ -142,13 +142,13 @@ func (h *history) drawCommand(t *rapid.T, th *thread, by domain.Caller) domain.C
 	return domain.Receive{Origin: th.origin, Event: event}
 }
 
-func (h *history) drawSession(t *rapid.T, start time.Time) {
-	s := session{agent: rapid.SampledFrom(h.agents).Draw(t, "who")}
+func (h *history) drawShift(t *rapid.T, start time.Time) {
+	s := shift{agent: rapid.SampledFrom(h.agents).Draw(t, "who")}
 	s.from = start.Add(time.Duration(rapid.IntRange(0, 3*86400).Draw(t, "from")) * time.Second)
 	if rapid.IntRange(0, 4).Draw(t, "open") > 0 {
 		s.until = s.from.Add(time.Duration(rapid.IntRange(0, 2*86400).Draw(t, "lasts")) * time.Second)
 	}
-	h.sessions = append(h.sessions, s)
+	h.shifts = append(h.shifts, s)
 }
 
 // store writes everything into the database.
@@ -184,7 +184,7 @@ func (h *history) store() {
 	for agent, n := range held {
 		h.exec(`UPDATE users SET assigned_count = $2 WHERE id = $1`, agent, n)
 	}
-	for i, s := range h.sessions {
+	for i, s := range h.shifts {
 		h.exec(`INSERT INTO agent_sessions (agent_id, connection_id, node_id, created_at, ended_at) VALUES ($1, $2, 'n', $3, $4)`,
 			s.agent, fmt.Sprintf("%s %d", h.org, i), s.from, orNull(s.until))
 	}
@@ -381,10 +381,10 @@ func (n *naive) peaks(first domain.Day) {
 }
 
 // online counts seconds, one by one.
-func (n *naive) online(sessions []session, first domain.Day, now time.Time) {
+func (n *naive) online(shifts []shift, first domain.Day, now time.Time) {
 	for day := first; day.Start().Before(n.end); day = day.Plus(1) {
 		seconds := map[domain.UserID]map[int64]bool{}
-		for _, s := range sessions {
+		for _, s := range shifts {
 			until := s.until
 			if until.IsZero() || until.After(now) {
 				until = now
@@ -418,7 +418,7 @@ func (h *history) recount(first domain.Day, days int, now time.Time) *naive {
 		}
 	}
 	n.peaks(first)
-	n.online(h.sessions, first, now)
+	n.online(h.shifts, first, now)
 	return n
 }
 
@@ -455,7 +455,7 @@ func TestFiguresEqualARecountOfTheTrail(t *testing.T) {
 			h.draw(r)
 		}
 		for range rapid.IntRange(0, 3).Draw(r, "sessions") {
-			h.drawSession(r, first.Start())
+			h.drawShift(r, first.Start())
 		}
 		h.store()
 		days := first.DaysUntil(domain.DayOf(h.now)) + 2

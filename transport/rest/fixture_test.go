@@ -48,6 +48,7 @@ type fixture struct {
 	presences     fakePresences
 	sessions      *fakeSessions
 	throttle      *fakeThrottle
+	figures       *fakeFigures
 	files         *fakeFiles
 	links         *auth.FileLinks
 }
@@ -59,7 +60,7 @@ var testChain = auth.RefreshChain{Key: auth.DeriveKey([]byte("a secret of the te
 func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f := &fixture{
 		t: t, log: &syncBuffer{}, directory: fakeDirectory{}, presences: fakePresences{},
-		inbox: &fakeInbox{}, conversations: &fakeConversations{}, users: &fakeUsers{}, sessions: &fakeSessions{}, throttle: &fakeThrottle{},
+		inbox: &fakeInbox{}, conversations: &fakeConversations{}, users: &fakeUsers{}, sessions: &fakeSessions{}, throttle: &fakeThrottle{}, figures: &fakeFigures{},
 	}
 	f.files = &fakeFiles{rows: map[domain.AttachmentID]domain.Attachment{}, content: map[domain.FileKey][]byte{}}
 	f.links = &auth.FileLinks{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.FileLinkLabel), Now: time.Now}
@@ -76,7 +77,7 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f.config = Config{
 		Inbox: f.inbox, Conversations: f.conversations, Users: f.users, Directory: f.directory, Presences: f.presences,
 		Attachments: f.files, Blobs: f.files, Links: f.links,
-		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2), Throttle: f.throttle, Chain: testChain,
+		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2), Throttle: f.throttle, Figures: f.figures, Chain: testChain,
 		Origins: []string{"https://inbox.example.com"}, AccessTTL: 15 * time.Minute,
 		Version: "test", Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now,
 	}
@@ -153,7 +154,7 @@ func (f *fixture) send(r *http.Request) answer {
 
 // path is an operation's path with the fixture's conversation in it.
 func (f *fixture) path(pattern string) string {
-	return strings.ReplaceAll(pattern, "{id}", f.conversation.String())
+	return strings.NewReplacer("{id}", f.conversation.String(), "{agentId}", f.agent.ID.String()).Replace(pattern)
 }
 
 // problem requires that a is a problem with status and code.

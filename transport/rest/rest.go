@@ -33,7 +33,8 @@ type Config struct {
 	Attachments   Attachments
 	Blobs         Blobs
 	// Links makes and checks the signed addresses of files.
-	Links *auth.FileLinks
+	Links   *auth.FileLinks
+	Figures Figures
 	// Chain makes the refresh tokens.
 	Chain auth.RefreshChain
 
@@ -78,7 +79,7 @@ func (c *Config) validate() error {
 	var errs []error
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"Throttle", "Attachments", "Blobs", "Links", "Chain", "AccessTTL", "Log", "Now",
+		"Throttle", "Attachments", "Blobs", "Links", "Figures", "Chain", "AccessTTL", "Log", "Now",
 	} {
 		if v.FieldByName(name).IsZero() {
 			errs = append(errs, fmt.Errorf("%s is not set", name))

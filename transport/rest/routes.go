@@ -76,6 +76,7 @@ func (s *server) routes() {
 	}, s.listAgents)
 
 	s.commands(agents)
+	s.analyticsRoutes(agents)
 	s.attachmentRoutes(agents)
 
 	register(s, operation{
