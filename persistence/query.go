@@ -74,6 +74,7 @@ type queries struct {
 	NoteChannel        string `query:"note-channel"`
 
 	KnownAliases   string `query:"known-aliases"`
+	ContactExists  string `query:"contact-exists"`
 	ConversationOf string `query:"conversation-of-message"`
 
 	Backlog string `query:"backlog"`
@@ -98,6 +99,33 @@ type queries struct {
 	StoreFigures      string `query:"store-figures"`
 	DropFigures       string `query:"drop-figures"`
 	MarkDay           string `query:"mark-day"`
+
+	PruneAgentSessions   string `query:"prune-agent-sessions"`
+	PruneReplayedLetters string `query:"prune-replayed-letters"`
+	RetireMessages       string `query:"retire-messages"`
+	DoomUploads          string `query:"doom-uploads"`
+	DoomedFiles          string `query:"doomed-files"`
+	DropDoomed           string `query:"drop-doomed"`
+
+	RequestErasure              string `query:"request-erasure"`
+	OpenErasures                string `query:"open-erasures"`
+	Family                      string `query:"family"`
+	ConversationsOfContacts     string `query:"conversations-of-contacts"`
+	AliasesOfContactsAlone      string `query:"aliases-of-contacts-alone"`
+	EraseMessages               string `query:"erase-messages"`
+	EraseEvents                 string `query:"erase-events"`
+	HoldersOfContacts           string `query:"holders-of-contacts"`
+	LockUsers                   string `query:"lock-users"`
+	LockConversationsOfContacts string `query:"lock-conversations-of-contacts"`
+	LockContacts                string `query:"lock-contacts"`
+	GiveBackPlaces              string `query:"give-back-places"`
+	EraseConversations          string `query:"erase-conversations"`
+	RenameFormerOwners          string `query:"rename-former-owners"`
+	ForgetMoves                 string `query:"forget-moves"`
+	EraseContacts               string `query:"erase-contacts"`
+	AuditErasure                string `query:"audit-erasure"`
+	LettersOfOrganization       string `query:"letters-of-organization"`
+	EraseLetters                string `query:"erase-letters"`
 }
 
 // queryMark begins a statement in a .sql file; the statement's name follows.
