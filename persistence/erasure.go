@@ -113,18 +113,23 @@ func (e *Erasures) bulk(ctx context.Context, job erasure) error {
 
 // letters removes dead letters whose payload names an alias of the person.
 func (e *Erasures) letters(ctx context.Context, job erasure, family []domain.ContactID) error {
-	rows, err := e.reads.pool.Query(ctx, e.reads.queries.AliasesOfContactsAlone, uuidsOf(family))
-	if err != nil {
+	return e.eachLetter(ctx, job.organization, family, func(named []uuid.UUID) error {
+		_, err := e.reads.pool.Exec(ctx, e.reads.queries.EraseLetters, named)
 		return err
-	}
-	aliases, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	})
+}
+
+// eachLetter finds the organization's dead letters whose payload names an alias
+// of the person, some at a time.
+func (e *Erasures) eachLetter(ctx context.Context, org domain.OrganizationID, family []domain.ContactID, found func([]uuid.UUID) error) error {
+	aliases, err := idsOf[string](ctx, e.reads.pool, e.reads.queries.AliasesOfContactsAlone, uuidsOf(family))
 	if err != nil || len(aliases) == 0 {
 		return err
 	}
 	var after uuid.UUID
 	for {
 		page, named := 0, []uuid.UUID{}
-		rows, err := e.reads.pool.Query(ctx, e.reads.queries.LettersOfOrganization, job.organization, after, lettersRead)
+		rows, err := e.reads.pool.Query(ctx, e.reads.queries.LettersOfOrganization, org, after, lettersRead)
 		if err != nil {
 			return err
 		}
@@ -138,8 +143,10 @@ func (e *Erasures) letters(ctx context.Context, job erasure, family []domain.Con
 		}); err != nil {
 			return err
 		}
-		if _, err := e.reads.pool.Exec(ctx, e.reads.queries.EraseLetters, named); err != nil {
-			return err
+		if len(named) > 0 {
+			if err := found(named); err != nil {
+				return err
+			}
 		}
 		if page < lettersRead {
 			return nil

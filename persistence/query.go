@@ -126,6 +126,15 @@ type queries struct {
 	AuditErasure                string `query:"audit-erasure"`
 	LettersOfOrganization       string `query:"letters-of-organization"`
 	EraseLetters                string `query:"erase-letters"`
+
+	ExportContacts      string `query:"export-contacts"`
+	ExportAliases       string `query:"export-aliases"`
+	ExportConversations string `query:"export-conversations"`
+	ExportMessages      string `query:"export-messages"`
+	ExportEvents        string `query:"export-events"`
+	ExportAttachments   string `query:"export-attachments"`
+	ExportLetters       string `query:"export-letters"`
+	ExportMessageIds    string `query:"export-message-ids"`
 }
 
 // queryMark begins a statement in a .sql file; the statement's name follows.

@@ -35,6 +35,7 @@ type Config struct {
 	// Links makes and checks the signed addresses of files.
 	Links   *auth.FileLinks
 	Figures Figures
+	Persons Persons
 	// Chain makes the refresh tokens.
 	Chain auth.RefreshChain
 
@@ -79,7 +80,7 @@ func (c *Config) validate() error {
 	var errs []error
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"Throttle", "Attachments", "Blobs", "Links", "Figures", "Chain", "AccessTTL", "Log", "Now",
+		"Throttle", "Attachments", "Blobs", "Links", "Figures", "Persons", "Chain", "AccessTTL", "Log", "Now",
 	} {
 		if v.FieldByName(name).IsZero() {
 			errs = append(errs, fmt.Errorf("%s is not set", name))

@@ -77,6 +77,7 @@ func (s *server) routes() {
 
 	s.commands(agents)
 	s.analyticsRoutes(agents)
+	s.personRoutes()
 	s.attachmentRoutes(agents)
 
 	register(s, operation{
