@@ -468,6 +468,7 @@ func TestFiguresEqualARecountOfTheTrail(t *testing.T) {
 		for day := first; day.Start().Before(want.end); day = day.Plus(1) {
 			require.Equal(r, want.figures[day], byAgent(r, figures, h.org, day), "%s, stored", day)
 		}
+		h.requireHours(r, figures, domain.Days{First: first, Last: first.Plus(days - 1)})
 		last := first.Plus(days - 1)
 		_, err = database.SQL.Exec(`DELETE FROM performance_metrics WHERE date = $1; `, last.String())
 		require.NoError(r, err)
@@ -475,4 +476,17 @@ func TestFiguresEqualARecountOfTheTrail(t *testing.T) {
 		require.NoError(r, err)
 		require.Equal(r, want.figures[last], byAgent(r, figures, h.org, last), "%s, live", last)
 	})
+}
+
+// requireHours checks that the response times by hour are those by day.
+func (h *history) requireHours(t require.TestingT, figures *persistence.Figures, days domain.Days) {
+	report, err := figures.Organization(context.Background(), h.org, days)
+	require.NoError(t, err)
+	hours, err := figures.ByHour(context.Background(), h.org, domain.UserID{}, days)
+	require.NoError(t, err)
+	var sum domain.Mean
+	for _, hour := range hours {
+		sum.Add(hour)
+	}
+	require.Equal(t, report.Total.Response, sum)
 }

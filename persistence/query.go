@@ -100,6 +100,10 @@ type queries struct {
 	DropFigures       string `query:"drop-figures"`
 	MarkDay           string `query:"mark-day"`
 
+	ReportSubject   string `query:"report-subject"`
+	UserNames       string `query:"user-names"`
+	ResponsesByHour string `query:"responses-by-hour"`
+
 	PruneAgentSessions   string `query:"prune-agent-sessions"`
 	PruneReplayedLetters string `query:"prune-replayed-letters"`
 	RetireMessages       string `query:"retire-messages"`

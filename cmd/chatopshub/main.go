@@ -39,6 +39,7 @@ func commands() []command {
 		{"migrate", "bring the database's schema up, down, or show where it is", migrate},
 		{"seed", "create the first organization and its administrator", seed},
 		{"simulate", "play customers on WhatsApp and Messenger against a running server", simulate},
+		{"report", "print and draw the figures of an organization or an agent", reportFigures},
 		{"version", "print the version", version},
 	}
 }
