@@ -18,6 +18,8 @@ const (
 	// upkeepAttempts is how often a round that fails is tried. What it leaves is
 	// the next day's.
 	upkeepAttempts = 2
+	// upkeepRetry is how long after a failure the second attempt comes.
+	upkeepRetry = 5 * time.Minute
 	// upkeepTimeout bounds one attempt; what is left then goes on in another one.
 	upkeepTimeout = 15 * time.Minute
 	// daysAtOnce is how many days one job aggregates, and catchUpPause is after how
@@ -95,7 +97,10 @@ func (u *Upkeep) configure(c *river.Config) {
 }
 
 // run has nothing to look for: River's leader makes the jobs.
-func (u *Upkeep) run(context.Context, *river.Client[pgx.Tx]) error { return nil }
+func (u *Upkeep) run(ctx context.Context, _ *river.Client[pgx.Tx]) error {
+	<-ctx.Done()
+	return nil
+}
 
 // made is a job of its kind, unless there is one that isn't done.
 func made[T river.JobArgs]() (river.JobArgs, *river.InsertOpts) {
@@ -129,6 +134,9 @@ type upkeepWorker[T river.JobArgs] struct {
 
 // Timeout implements river.Worker.
 func (w *upkeepWorker[T]) Timeout(*river.Job[T]) time.Duration { return upkeepTimeout }
+
+// NextRetry implements river.Worker: what failed needs a while to be mended.
+func (w *upkeepWorker[T]) NextRetry(*river.Job[T]) time.Time { return time.Now().Add(upkeepRetry) }
 
 // Work implements river.Worker.
 func (w *upkeepWorker[T]) Work(ctx context.Context, _ *river.Job[T]) error { return w.do(ctx) }
