@@ -14,6 +14,7 @@ import (
 type Request struct {
 	Commands []domain.Command
 	Replies  *actor.PID
+	Trace    domain.Trace // the step that asks
 }
 
 // ReplyTo is where an error goes when the request can't be handled.
@@ -133,6 +134,7 @@ type task struct {
 	command domain.Command
 	answers *answers
 	index   int
+	trace   domain.Trace
 	settled error // decided already by what the database said of an earlier try
 }
 
@@ -149,6 +151,8 @@ type decided struct {
 	task
 	answer error
 	change domain.Change
+	step   domain.Trace         // zero: nobody records it
+	end    func(outcome string) // of the step
 }
 
 // What comes back to a conversation from elsewhere. A lineage that isn't the
@@ -229,7 +233,7 @@ func (c *conversation) Receive(msg any, self Self) {
 func (c *conversation) request(r Request, self Self) {
 	a := &answers{to: r.Replies, results: make(Results, len(r.Commands)), missing: len(r.Commands)}
 	for i, cmd := range r.Commands {
-		c.take(task{command: cmd, answers: a, index: i}, self)
+		c.take(task{command: cmd, answers: a, index: i, trace: r.Trace}, self)
 	}
 	c.proceed(self)
 }
@@ -257,23 +261,30 @@ func (c *conversation) begin() *work {
 	return c.work
 }
 
-// proceed decides what waits, as far as it can be decided now.
+// proceed decides what waits, and what sending asks for, as far as it can be
+// decided now.
 func (c *conversation) proceed(self Self) {
-	w := c.work
+	c.decideStash(self)
+	for c.pump() {
+		c.decideStash(self)
+	}
+	c.rest()
+}
+
+func (c *conversation) decideStash(self Self) {
+	w := c.begin()
 	for {
 		if w.waits == quiet && len(w.pending) == 0 {
 			c.learn(self)
 		}
 		if w.waits != nothing || len(w.stash) == 0 {
-			break
+			return
 		}
 		t := w.stash[0]
 		w.stash[0] = task{}
 		w.stash = w.stash[1:]
 		c.decideStashed(t, self)
 	}
-	c.pump(self)
-	c.rest()
 }
 
 // decideStashed decides a task that isn't the message in hand. Should that
@@ -336,6 +347,9 @@ func (c *conversation) failed(f Failed) {
 	w := c.work
 	c.work, c.loaded = nil, false
 	if w != nil {
+		for i := range w.pending {
+			w.pending[i].end("failed")
+		}
 		c.answerAll(w.pending, domain.ErrOutcomeUnknown)
 		for _, t := range w.stash {
 			c.answer(t, domain.ErrUnavailable)
@@ -343,5 +357,7 @@ func (c *conversation) failed(f Failed) {
 		c.resync(len(w.pending))
 	}
 	c.all.cfg.Logger.Error("conversation drops its state", "conversation", c.state.ID, "error", f.Reason)
-	c.passivate()
+	if !c.sends.underWay() {
+		c.passivate()
+	}
 }

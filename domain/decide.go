@@ -46,6 +46,8 @@ func Decide(c Conversation, cmd Command, known *MessageSet, at Moment) (Conversa
 		err = d.send(cmd)
 	case ReleaseIf:
 		d.releaseIf(cmd)
+	case Assign:
+		err = d.assignByPolicy(cmd)
 	case ClaimSend:
 		d.claimSend(cmd)
 	case FinishSend:

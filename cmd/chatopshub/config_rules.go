@@ -105,9 +105,7 @@ func (s *source) checkBuild(c Config) {
 		s.problem("RETENTION_DAYS: deleting old messages is not part of this build, leave it unset")
 	}
 	for _, v := range []struct{ name, feature string }{
-		{"AGENT_GRACE_PERIOD", "releasing an absent agent's conversations"},
 		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
 	} {
 		if s.isSet(v.name) {
 			s.warnings = append(s.warnings, v.name+": "+v.feature+" is not part of this build, ignored")

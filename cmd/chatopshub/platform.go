@@ -89,7 +89,7 @@ func (p *program) openPlatform(context.Context) error {
 	a := p.actors
 	a.channels = actors.NewChannels(a.system, actors.ChannelsConfig{
 		Platform: p.platform, Registry: p.store.registry, Health: channelHealth{persistence.NewChannelHealth(p.store.reads)},
-		Wheel: a.wheel, Logger: p.logger.With("part", "channels"), Directory: actors.DirectoryConfig{IdleTTL: channelIdleTTL},
+		Logger: p.logger.With("part", "channels"), Directory: actors.DirectoryConfig{IdleTTL: channelIdleTTL},
 	})
 	// After the conversations: what they have under way is recorded by them.
 	p.onClose("channels", a.channels.Close)

@@ -132,6 +132,9 @@ func refine(registry huma.Registry) {
 			}
 		}
 		schema.PrecomputeMessages()
+		for _, property := range schema.Properties {
+			property.PatternDescription = "" // in the messages by now; no word of JSON Schema
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humahttprouter"
 	"github.com/julienschmidt/httprouter"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chatopshub/chatopshub/transport/auth"
 )
@@ -60,9 +61,15 @@ type Config struct {
 	// memory, and the 1,000 agents of a large organization may all click at once.
 	MaxInFlight int
 
-	Version string // of the program, for the OpenAPI document
-	Log     *slog.Logger
-	Now     func() time.Time
+	// UserRate and AddressRate are how many calls a second a user, and an address
+	// whose caller doesn't prove to be one, may make; ten seconds' worth may come
+	// at once, more are answered 429. 0: no limit. Probes don't count.
+	UserRate, AddressRate int
+
+	Version    string                // of the program, for the OpenAPI document
+	Registerer prometheus.Registerer // nil: metrics are kept and not shown
+	Log        *slog.Logger
+	Now        func() time.Time
 }
 
 // validate fills in the defaults and names what is missing.
@@ -77,8 +84,8 @@ func (c *Config) validate() error {
 			errs = append(errs, fmt.Errorf("%s is not set", name))
 		}
 	}
-	if c.Timeout < 0 || c.MaxInFlight < 0 {
-		errs = append(errs, errors.New("a negative Timeout or MaxInFlight means nothing"))
+	if c.Timeout < 0 || c.MaxInFlight < 0 || c.UserRate < 0 || c.AddressRate < 0 {
+		errs = append(errs, errors.New("a negative Timeout, MaxInFlight, UserRate or AddressRate means nothing"))
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
@@ -96,6 +103,9 @@ type server struct {
 	api      huma.API
 	ready    readiness
 	document document
+	assets   map[string]asset
+	limits   limits
+	metrics  *metrics
 	inFlight atomic.Int64
 	// transferring is how many files come and go.
 	transferring atomic.Int64
@@ -110,7 +120,11 @@ func New(config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the REST API: %w", err)
 	}
-	return s.edge(s.beside(s.admit(checkQuery(s.router)))), nil
+	pack, err := packer()
+	if err != nil {
+		return nil, fmt.Errorf("build the REST API: %w", err)
+	}
+	return s.edge(s.beside(pack(s.admit(checkQuery(s.router))))), nil
 }
 
 // beside sends requests for what is mounted there, and all others to the API.
@@ -118,10 +132,11 @@ func New(config Config) (http.Handler, error) {
 func (s *server) beside(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler, longest := api, 0
+		req := requestOf(r.Context())
 		for path, mounted := range s.Beside {
 			below := strings.HasSuffix(path, "/") && strings.HasPrefix(r.URL.Path, path)
 			if len(path) > longest && (below || r.URL.Path == path) {
-				handler, longest = mounted, len(path)
+				handler, longest, req.route = mounted, len(path), path
 			}
 		}
 		handler.ServeHTTP(w, r)
@@ -133,6 +148,13 @@ func newServer(config Config) (*server, error) {
 		return nil, err
 	}
 	s := &server{Config: config, router: newRouter()}
+	var err error
+	if s.metrics, err = newMetrics(s.Registerer, func() float64 { return float64(s.inFlight.Load()) }); err != nil {
+		return nil, err
+	}
+	if s.limits, err = newLimits(s.UserRate, s.AddressRate, s.Now); err != nil {
+		return nil, err
+	}
 	s.ready = readiness{checks: s.Checks, now: s.Now, log: s.Log}
 	s.api = humahttprouter.New(s.router, apiConfig(s.Version))
 	s.routes()
