@@ -96,6 +96,7 @@ func (c *conversation) committed() {
 	w.retries = 0
 	c.publish(first.change.Notices, first.step)
 	first.end("committed")
+	c.errand(&first)
 	first.answers.results[first.index].Message = first.change.Message
 	c.answer(first.task, first.answer)
 }

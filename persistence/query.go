@@ -38,6 +38,18 @@ type queries struct {
 	UsersByEmail string `query:"users-by-email"`
 	Agents       string `query:"agents"`
 
+	RecordAgentSessions string `query:"record-agent-sessions"`
+	RenewNode           string `query:"renew-node"`
+	LeaveNode           string `query:"leave-node"`
+	ForgetNodes         string `query:"forget-nodes"`
+	EndOrphanedSessions string `query:"end-orphaned-sessions"`
+	AbsentAgents        string `query:"absent-agents"`
+
+	HeldConversations    string `query:"held-conversations"`
+	Seats                string `query:"seats"`
+	WaitingConversations string `query:"waiting-conversations"`
+	WaitingOrganizations string `query:"waiting-organizations"`
+
 	StartSession        string `query:"start-session"`
 	LockSession         string `query:"lock-session"`
 	SpendRefreshToken   string `query:"spend-refresh-token"`
@@ -57,6 +69,9 @@ type queries struct {
 	NewestInbound    string `query:"newest-inbound"`
 	FailChannel      string `query:"fail-channel"`
 	RecoverChannel   string `query:"recover-channel"`
+
+	ClaimChannelChecks string `query:"claim-channel-checks"`
+	NoteChannel        string `query:"note-channel"`
 
 	KnownAliases   string `query:"known-aliases"`
 	ConversationOf string `query:"conversation-of-message"`

@@ -105,7 +105,6 @@ func (s *source) checkBuild(c Config) {
 		s.problem("RETENTION_DAYS: deleting old messages is not part of this build, leave it unset")
 	}
 	for _, v := range []struct{ name, feature string }{
-		{"AGENT_GRACE_PERIOD", "releasing an absent agent's conversations"},
 		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
 	} {
 		if s.isSet(v.name) {

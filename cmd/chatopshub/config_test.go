@@ -294,7 +294,6 @@ func TestWarnings(t *testing.T) {
 	}, noDotenv(t))
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"AGENT_GRACE_PERIOD: releasing an absent agent's conversations is not part of this build, ignored",
 		"SOCKET_PING_INTERVALL: unknown variable, ignored",
 		"WHATSAPP_TOKEN: unknown variable, ignored",
 	}, warnings)

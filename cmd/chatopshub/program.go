@@ -20,6 +20,7 @@ import (
 
 	"github.com/chatopshub/chatopshub/actors"
 	"github.com/chatopshub/chatopshub/domain"
+	"github.com/chatopshub/chatopshub/jobs"
 	"github.com/chatopshub/chatopshub/migrations"
 	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/embedded"
@@ -32,6 +33,7 @@ import (
 // start on a free port.
 type program struct {
 	cfg     Config
+	node    string // this run of the program; no other has that name
 	around  surroundings
 	logger  *slog.Logger
 	metrics *prometheus.Registry
@@ -45,6 +47,9 @@ type program struct {
 	platform *platform
 	blobs    *persistence.Blobs
 	links    *auth.FileLinks
+
+	background *background
+	errands    *jobs.Errands
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -69,6 +74,8 @@ type storage struct {
 	conversations *persistence.Conversations
 	deadLetters   *persistence.DeadLetters
 	sessions      *persistence.Sessions
+	assignments   *persistence.Assignments
+	agentSessions *persistence.AgentSessions
 	attachments   *persistence.Attachments
 }
 
@@ -76,11 +83,14 @@ type storage struct {
 type actorSystem struct {
 	system        *actors.System
 	wheel         *actors.Wheel
+	fanout        *lateFanout
 	feeds         *actors.Feeds
-	agents        *actors.Agents
+	assigners     *actors.Assigners
 	channels      *actors.Channels
 	conversations *actors.Conversations
 	inbox         *actors.Inbox
+	releases      *actors.Releases
+	agents        *actors.Agents
 }
 
 // start builds the server in the order in which its parts need each other, and
@@ -91,7 +101,7 @@ func start(ctx context.Context, cfg Config, logger *slog.Logger) (*program, erro
 
 // startAmid is start with other surroundings.
 func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surroundings) (_ *program, err error) {
-	p := &program{cfg: cfg, around: around, logger: logger, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	p := &program{cfg: cfg, node: nodeName(), around: around, logger: logger, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -100,8 +110,9 @@ func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surr
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.metrics.MustRegister(buildInfo())
 	for _, step := range []func(context.Context) error{
-		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage, p.openSystem, p.openSockets, p.openPlatform,
-		p.openConversations, p.openJobs, p.openHTTP,
+		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage,
+		p.openSystem, p.openFeeds, p.openPlatform, p.openErrands, p.openConversations, p.openAgents, p.openSockets,
+		p.openJobs, p.openHTTP, p.openReconciliation, p.openCheckups,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -229,7 +240,10 @@ func (p *program) openStorage(ctx context.Context) error {
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
-	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run, backlog.Run)
+	p.store.assignments = persistence.NewAssignments(reads, p.node)
+	p.store.agentSessions = persistence.NewAgentSessions(reads, p.node, p.logger.With("part", "agents' sessions"))
+	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run,
+		p.store.agentSessions.Run, backlog.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
 	p.keep("writer", writer.Run)
 	select {
@@ -270,18 +284,10 @@ func (p *program) openSystem(context.Context) error {
 
 func (p *program) openSockets(context.Context) error {
 	a := p.actors
-	fanout := &lateFanout{}
-	a.feeds = actors.NewFeeds(a.system, actors.FeedConfig{
-		Fanout: fanout, Epoch: rand.Text, Directory: actors.DirectoryConfig{IdleTTL: time.Hour},
-	})
-	p.onClose("feeds", a.feeds.Close)
-	a.agents = actors.NewAgents(a.system, actors.AgentConfig{
-		Publisher: a.feeds, Wheel: a.wheel, Limits: domain.PresenceLimits{Heartbeat: heartbeatTimeout},
-	})
-	p.onClose("agents", a.agents.Close)
 	sockets, err := socket.New(socket.Config{
 		Authenticator: p.issuer(), Application: &agentDesk{
-			agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
+			node: p.node, agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, errands: p.errands,
+			logger: p.logger.With("part", "sockets"),
 		},
 		Registerer: p.metrics, Tracer: p.tracing.ofSockets(), Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
@@ -290,9 +296,9 @@ func (p *program) openSockets(context.Context) error {
 	if err != nil {
 		return err
 	}
-	fanout.to = sockets
+	a.fanout.to = sockets
 	p.sockets = sockets
-	p.store.registry.Tell(sockets)
+	p.store.registry.Tell(ends{sockets, a.agents})
 	return nil
 }
 
@@ -305,8 +311,9 @@ func (f *lateFanout) Deliver(events []domain.FeedEvent) { f.to.Deliver(events) }
 func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
-		Writer: p.store.writer, Loader: p.store.loader, Publisher: linkedPublisher{a.feeds, p.link}, Wheel: a.wheel, Entropy: entropy,
-		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
+		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.assigners.Watch(linkedPublisher{a.feeds, p.link}),
+		Wheel: a.wheel, Entropy: entropy,
+		Channels: a.channels, Errands: p.errands, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})
