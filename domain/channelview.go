@@ -12,8 +12,8 @@ const (
 )
 
 // MaxSendRate is the greatest number of messages per second that a channel can
-// be told to send: what the faster of the platforms takes.
-const MaxSendRate = 200
+// be told to send: what WhatsApp grants the numbers that it trusts most.
+const MaxSendRate = 1000
 
 // ChannelView is a channel as administrators see it. To agents only its first
 // fields are shown: ChannelRef and Status.

@@ -41,14 +41,14 @@ WHERE id = $2 AND organization_id = $1
 UPDATE channels
 SET proved_at = clock_timestamp(), last_error = NULL, updated_at = clock_timestamp(),
     status = CASE status WHEN 'ERROR' THEN 'ACTIVE' ELSE status END
-WHERE id = $2 AND organization_id = $1 AND external_id = $3 AND config->>'accessToken' = $4
+WHERE id = $2 AND organization_id = $1 AND external_id = $3 AND coalesce(config->>'accessToken', '') = $4
 
 -- name: channel-disproved
 -- Nothing goes out of a channel whose credentials the platform refuses.
 UPDATE channels
 SET last_error = $5, updated_at = clock_timestamp(),
     status = CASE WHEN status = 'ACTIVE' AND $6 THEN 'ERROR' ELSE status END
-WHERE id = $2 AND organization_id = $1 AND external_id = $3 AND config->>'accessToken' = $4
+WHERE id = $2 AND organization_id = $1 AND external_id = $3 AND coalesce(config->>'accessToken', '') = $4
 
 -- name: sealed-channels
 -- For whoever seals them anew; a few hundred of all organizations at a time.

@@ -58,10 +58,10 @@ func (in *listConversationsInput) filter(caller domain.User) (domain.Conversatio
 	}
 	slices.Sort(in.Status)
 	filter := domain.ConversationFilter{
-		Statuses: slices.Compact(in.Status), Search: strings.TrimSpace(in.Search), Sort: in.Sort, Page: page,
+		Statuses: slices.Compact(in.Status), Sort: in.Sort, Page: page,
 	}
-	if !utf8.ValidString(in.Search) || strings.ContainsRune(in.Search, 0) {
-		return filter, invalid("query", "search", "takes UTF-8 text without NUL")
+	if filter.Search, err = searched(in.Search); err != nil {
+		return filter, err
 	}
 	if in.Channel != "" && !readID(&filter.Channel, in.Channel) {
 		return filter, invalid("query", "channelId", "takes a UUID")
@@ -73,6 +73,14 @@ func (in *listConversationsInput) filter(caller domain.User) (domain.Conversatio
 		return filter, invalid("query", "assignedTo", "takes the UUID of a user, or me")
 	}
 	return filter, nil
+}
+
+// searched is what a search looks for.
+func searched(text string) (string, error) {
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return "", invalid("query", "search", "takes UTF-8 text without NUL")
+	}
+	return strings.TrimSpace(text), nil
 }
 
 // readID reads an id that is given. The nil UUID is none: as a filter it would
@@ -163,6 +171,10 @@ func (s *server) reassign(ctx context.Context, in *reassignInput) (*conversation
 	caller := callerOf(ctx)
 	to, known := s.Directory.User(caller.Organization, in.Body.Agent)
 	if !known {
+		// What isn't there comes first: no answer depends on it otherwise.
+		if _, err := s.Conversations.Get(ctx, caller.Organization, in.ID); err != nil {
+			return nil, fmt.Errorf("get conversation %s: %w", in.ID, err)
+		}
 		return nil, refused(&domain.Refusal{Code: domain.CodeInvalidAssignee})
 	}
 	return s.command(ctx, in.ID, domain.Reassign{By: asCaller(caller), To: to})
@@ -173,30 +185,35 @@ func (s *server) command(ctx context.Context, id domain.ConversationID, cmd doma
 	if err := s.Inbox.Do(ctx, id, cmd); err != nil {
 		return nil, fmt.Errorf("%T on conversation %s: %w", cmd, id, uncertain(err))
 	}
-	row, err := s.readBack(ctx, id)
+	row, err := readBack(ctx, func() (domain.ConversationView, error) {
+		return s.Conversations.Get(ctx, callerOf(ctx).Organization, id)
+	})
 	if err != nil {
-		// It is done, so no answer may say that it isn't.
-		return nil, fmt.Errorf("get conversation %s after %T: %w: %w", id, cmd, domain.ErrOutcomeUnknown, err)
+		return nil, fmt.Errorf("get conversation %s after %T: %w", id, cmd, err)
 	}
 	return &conversationOutput{Body: row}, nil
 }
 
 // readBackAgain is how long to wait for a storage that went away between a
-// command and the reading of its result.
+// change and the reading of its result.
 const readBackAgain = 100 * time.Millisecond
 
-// readBack reads the row of a command that is done. While the storage is away
-// it tries again until ctx ends: the command can't be undone, so the best
-// answer is a late one.
-func (s *server) readBack(ctx context.Context, id domain.ConversationID) (domain.ConversationView, error) {
+// readBack reads the row of a change that is done. While the storage is away it
+// tries again until ctx ends: the change can't be undone, so the best answer is
+// a late one, and the next best that the outcome isn't known.
+func readBack[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	for {
-		row, err := s.Conversations.Get(ctx, callerOf(ctx).Organization, id)
+		row, err := read()
+		if err == nil {
+			return row, nil
+		}
+		failed := fmt.Errorf("%w: %w", domain.ErrOutcomeUnknown, err)
 		if !errors.Is(err, domain.ErrUnavailable) {
-			return row, err
+			return row, failed
 		}
 		select {
 		case <-ctx.Done():
-			return row, err
+			return row, failed
 		case <-time.After(readBackAgain):
 		}
 	}

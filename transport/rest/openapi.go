@@ -54,10 +54,10 @@ func (timestampSchema) Schema(huma.Registry) *huma.Schema {
 
 // responses describes the answers of an operation: the example of what it
 // gives, and a problem for each status it refuses with.
-func responses(api *huma.OpenAPI, example any, refuses []int) map[string]*huma.Response {
+func responses(api *huma.OpenAPI, status int, example any, refuses []int) map[string]*huma.Response {
 	out := make(map[string]*huma.Response, len(refuses)+1)
 	if example != nil {
-		out["200"] = &huma.Response{Content: map[string]*huma.MediaType{"application/json": {Example: example}}}
+		out[strconv.Itoa(status)] = &huma.Response{Content: map[string]*huma.MediaType{"application/json": {Example: example}}}
 	}
 	schema := api.Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")
 	for _, status := range refuses {
@@ -92,9 +92,12 @@ func enums() map[reflect.Type][]any {
 			domain.AuditReopened, domain.AuditAgentDisconnected, domain.AuditMessageReceived, domain.AuditMessageSent,
 			domain.AuditMessageDelivered, domain.AuditMessageRead, domain.AuditMessageFailed,
 		},
-		reflect.TypeFor[domain.Presence]():   {domain.Online, domain.Away, domain.Offline},
-		reflect.TypeFor[domain.Role]():       {domain.RoleAgent, domain.RoleAdmin},
-		reflect.TypeFor[domain.UserStatus](): {domain.UserActive, domain.UserInactive, domain.UserSuspended},
+		reflect.TypeFor[domain.Presence]():         {domain.Online, domain.Away, domain.Offline},
+		reflect.TypeFor[domain.Role]():             {domain.RoleAgent, domain.RoleAdmin},
+		reflect.TypeFor[domain.UserStatus]():       {domain.UserActive, domain.UserInactive, domain.UserSuspended},
+		reflect.TypeFor[domain.ChannelStatus]():    {domain.ChannelActive, domain.ChannelInactive, domain.ChannelError},
+		reflect.TypeFor[domain.AssignmentPolicy](): {domain.AssignManual, domain.AssignAuto},
+		reflect.TypeFor[domain.AliasKind]():        {domain.AliasUserID, domain.AliasNumber, domain.AliasPSID},
 	}
 }
 

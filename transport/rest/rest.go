@@ -29,6 +29,12 @@ type Config struct {
 	Tokens        Tokens
 	Passwords     Passwords
 	Throttle      Throttle
+	Accounts      Accounts
+	Relief        Relief
+	Channels      Channels
+	Platforms     Platforms
+	Contacts      Contacts
+	DeadLetters   DeadLetters
 	// Chain makes the refresh tokens.
 	Chain auth.RefreshChain
 
@@ -67,7 +73,7 @@ func (c *Config) validate() error {
 	var errs []error
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"Throttle", "Chain", "AccessTTL", "Log", "Now",
+		"Throttle", "Accounts", "Relief", "Channels", "Platforms", "Contacts", "DeadLetters", "Chain", "AccessTTL", "Log", "Now",
 	} {
 		if v.FieldByName(name).IsZero() {
 			errs = append(errs, fmt.Errorf("%s is not set", name))
@@ -93,7 +99,8 @@ type server struct {
 	ready    readiness
 	document document
 	inFlight atomic.Int64
-	errs     []error // what is wrong with the operations that were registered
+	routes   []operation // as registered
+	errs     []error     // what is wrong with the operations that were registered
 }
 
 // New returns the handler of the API and of what is mounted beside it. It
@@ -129,7 +136,7 @@ func newServer(config Config) (*server, error) {
 	s := &server{Config: config, router: newRouter()}
 	s.ready = readiness{checks: s.Checks, now: s.Now, log: s.Log}
 	s.api = humahttprouter.New(s.router, apiConfig(s.Version))
-	s.routes()
+	s.addRoutes()
 	if err := errors.Join(s.errs...); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -29,11 +30,13 @@ type operation struct {
 	summary string
 	about   string
 	refuses []int // statuses beyond those that every operation of its kind has
+	takes   any   // example of the body; nil: takes none
 	example any   // of the answer
+	status  int   // of the answer; 0: 200
 }
 
-// routes registers every operation.
-func (s *server) routes() {
+// addRoutes registers every operation.
+func (s *server) addRoutes() {
 	agents := only(domain.RoleAgent, domain.RoleAdmin)
 
 	s.sessionRoutes(agents)
@@ -65,6 +68,10 @@ func (s *server) routes() {
 	}, s.listAgents)
 
 	s.commands(agents)
+	s.userRoutes()
+	s.channelRoutes(agents)
+	s.contactRoutes(agents)
+	s.deadLetterRoutes()
 
 	register(s, operation{
 		access: anyone(), method: http.MethodGet, path: healthPath, id: "health", tag: "Operations",
@@ -102,7 +109,9 @@ func (s *server) commands(who access) {
 		func(by domain.Caller) domain.Command { return domain.Reopen{By: by} })
 	add("read", "Mark everything as read", "For the holder; for ADMIN where nobody holds it.",
 		func(by domain.Caller) domain.Command { return domain.Read{By: by} })
-	register(s, s.commandOperation(who, "reassign", "Give the conversation to another agent", "For its holder and ADMIN."), s.reassign)
+	reassign := s.commandOperation(who, "reassign", "Give the conversation to another agent", "For its holder and ADMIN.")
+	reassign.takes = map[string]any{"agentId": exampleAgentRef().ID}
+	register(s, reassign, s.reassign)
 }
 
 func (s *server) commandOperation(who access, name, summary, about string) operation {
@@ -123,6 +132,7 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 	described := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody sees to both
+		DefaultStatus: cmp.Or(op.status, http.StatusOK),
 	}
 	refuses := append([]int{500}, op.refuses...)
 	if !op.access.public {
@@ -131,11 +141,29 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		refuses = append(refuses, 401, 403, 422)
 	}
 	described.Middlewares = append(described.Middlewares, s.deadline)
-	if op.method == http.MethodPost {
+	if op.method == http.MethodPost || op.method == http.MethodPatch {
 		described.Middlewares = append(described.Middlewares, readBody)
 		refuses = append(refuses, 400, 408, 413, 415, 422)
 	}
 	slices.Sort(refuses)
-	described.Responses = responses(s.api.OpenAPI(), op.example, slices.Compact(refuses))
+	described.Responses = responses(s.api.OpenAPI(), described.DefaultStatus, op.example, slices.Compact(refuses))
 	huma.Register(s.api, described, wrap(operate))
+	s.routes = append(s.routes, op)
+	if op.takes != nil {
+		registered := operationOf(s.api.OpenAPI().Paths[op.path], op.method)
+		registered.RequestBody.Content["application/json"].Example = op.takes
+	}
+}
+
+// operationOf is the document's operation of a method.
+func operationOf(item *huma.PathItem, method string) *huma.Operation {
+	switch method {
+	case http.MethodGet:
+		return item.Get
+	case http.MethodPatch:
+		return item.Patch
+	case http.MethodDelete:
+		return item.Delete
+	}
+	return item.Post
 }
