@@ -148,11 +148,15 @@ func (o *desk) reply(a *inquirer) any {
 	return <-a.replies
 }
 
-func (o *desk) results(a *inquirer) Results {
+func (o *desk) results(a *inquirer) []error {
 	o.t.Helper()
 	reply := o.reply(a)
 	require.IsType(o.t, Results{}, reply, "%v", reply)
-	return reply.(Results)
+	var errs []error
+	for _, r := range reply.(Results) {
+		errs = append(errs, r.Err)
+	}
+	return errs
 }
 
 func (o *desk) do(id domain.ConversationID, cmd domain.Command) error {

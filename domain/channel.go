@@ -27,4 +27,5 @@ type Channel struct {
 	Name         string
 	ExternalID   string // WhatsApp: phone number id; Messenger: page id
 	Status       ChannelStatus
+	SendRate     int // messages a second; 0: the platform's usual
 }

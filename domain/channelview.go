@@ -124,6 +124,7 @@ type DeadLetterView struct {
 	Payload     string       `json:"payload"`
 	PayloadSize int          `json:"payloadBytes"`
 	Attempts    int          `json:"attempts"`
+	Requested   bool         `json:"replayRequested"` // a replay was asked for and hasn't been tried yet
 	ReceivedAt  Timestamp    `json:"receivedAt"`
 	ReplayedAt  Timestamp    `json:"replayedAt"`
 }

@@ -38,6 +38,11 @@ type (
 	Send struct {
 		By    Caller
 		Draft Draft
+		Key   string // the agent's own name for the message, to ask twice and get it once; empty: none
+		Hash  []byte // of what was asked under the key
+		// Channel is the status of the conversation's channel, which its actor
+		// fills in; empty: not known.
+		Channel ChannelStatus
 	}
 	// ReleaseIf puts the conversation back to PENDING if that very assignment
 	// still stands: the grace period of its agent is over, or the agent was
@@ -50,8 +55,8 @@ type (
 	}
 )
 
-// Draft is an outbound message as an agent wrote it, checked against the
-// platform's rules.
+// Draft is an outbound message as an agent wrote it. A file's type may be left
+// out: the platforms differ in what they show a file as.
 type Draft struct {
 	Type      MessageType
 	Body      string

@@ -99,6 +99,8 @@ type MessageMetadata struct {
 	Edits     []Edit              `json:"edits,omitempty"`     // former texts, oldest first, at most MaxEdits
 	LastEdit  *EditStamp          `json:"lastEdit,omitempty"`
 	Standby   bool                `json:"standby,omitempty"` // another app owned the thread when it came
+	Content   *Content            `json:"content,omitempty"` // of an outbound one: what its columns don't hold
+	Quotes    string              `json:"quotes,omitempty"`  // of an outbound one: the platform's id of the message it answers
 }
 
 // MaxEdits bounds the former texts that are kept: the platforms allow five

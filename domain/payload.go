@@ -2,6 +2,7 @@ package domain
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -163,7 +164,7 @@ func ReactionsOf(m Message) []ReactionView {
 		return nil
 	}
 	views := []ReactionView{}
-	for _, by := range []string{byCustomer, "business"} {
+	for _, by := range []string{byCustomer, byBusiness} {
 		if r, ok := m.Metadata.Reactions[by]; ok && r.Emoji != "" {
 			views = append(views, ReactionView{By: by, Emoji: r.Emoji, At: Timestamp(r.At)})
 		}
@@ -189,6 +190,9 @@ func (d *decision) notices() {
 		}
 	}
 	for _, m := range d.change.Updates {
+		if slices.Contains(d.untold, m.ID) {
+			continue
+		}
 		d.tell(EventMessageUpdated, watching, updatedMessage(d.c.ID, m))
 	}
 	if a, ok := d.assignmentPayload(); ok {

@@ -3,6 +3,7 @@ package domain
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -120,7 +121,7 @@ func (d *decision) customerReaction(o Origin, e CustomerReaction) {
 
 // reactionOn keeps a reaction, or that it was taken back, on its message.
 func (d *decision) reactionOn(o Origin, target Message, e CustomerReaction) {
-	if !react(&target, e) {
+	if !react(&target, byCustomer, Reaction{Emoji: e.Emoji, ID: e.ProviderID, At: e.At}) {
 		return
 	}
 	if !e.Standby {
@@ -156,21 +157,22 @@ func reactionID(e CustomerReaction) string {
 	return fmt.Sprintf("reaction:%s:%d:%s", e.Target, e.At.UnixMilli(), e.Emoji)
 }
 
-// byCustomer is the key of the customer's reaction in a message's metadata.
-const byCustomer = "customer"
+// The keys of reactions in a message's metadata: who reacted.
+const (
+	byCustomer = "customer"
+	byBusiness = "business"
+)
 
-// react puts the customer's reaction on m; false for a repeat or an older one.
-func react(m *Message, e CustomerReaction) bool {
-	now, was := Reaction{Emoji: e.Emoji, ID: e.ProviderID, At: e.At}, m.Metadata.Reactions[byCustomer]
+// react puts a reaction on m; false for a repeat or an older one.
+func react(m *Message, who string, now Reaction) bool {
+	was := m.Metadata.Reactions[who]
 	repeat := now.ID != "" && now.ID == was.ID || now.At.Equal(was.At) && now.Emoji == was.Emoji
 	if repeat || now.At.Before(was.At) {
 		return false
 	}
 	reactions := make(map[string]Reaction, len(m.Metadata.Reactions)+1)
-	for who, r := range m.Metadata.Reactions {
-		reactions[who] = r
-	}
-	reactions[byCustomer] = now
+	maps.Copy(reactions, m.Metadata.Reactions)
+	reactions[who] = now
 	m.Metadata.Reactions = reactions
 	return true
 }
@@ -370,6 +372,7 @@ func (d *decision) insert(m Message, event AuditType, facts AuditFacts) {
 // decision is written once.
 func (d *decision) update(m Message) {
 	m.UpdatedAt, d.changed = d.now(), true
+	d.keepOutbox(m)
 	for i := range d.change.Updates {
 		if d.change.Updates[i].ID == m.ID {
 			d.change.Updates[i] = m

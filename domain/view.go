@@ -82,6 +82,7 @@ type MetadataView struct {
 	Media    []Media         `json:"media,omitempty"`
 	Edits    []EditView      `json:"edits,omitempty"` // former texts, oldest first
 	Standby  bool            `json:"standby,omitempty"`
+	Content  *Content        `json:"content,omitempty"` // of an outbound one: template, buttons, list
 }
 
 // EditView is a text that a message had before, and until when.
@@ -130,7 +131,7 @@ func MessageViewOf(conversation ConversationID, m Message, attachments []Attachm
 	v.Body, v.MediaURL, v.MediaType = text(m.Body), text(m.MediaURL), text(m.MediaType)
 	v.Attachments = append(v.Attachments, attachments...)
 	v.Reactions = append(v.Reactions, ReactionsOf(m)...)
-	v.Metadata = MetadataView{Platform: m.Metadata.Platform, Media: m.Metadata.Media, Standby: m.Metadata.Standby}
+	v.Metadata = MetadataView{Platform: m.Metadata.Platform, Media: m.Metadata.Media, Standby: m.Metadata.Standby, Content: m.Metadata.Content}
 	for _, e := range m.Metadata.Edits {
 		v.Metadata.Edits = append(v.Metadata.Edits, EditView{Body: e.Body, At: Timestamp(e.At)})
 	}

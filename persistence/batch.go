@@ -25,7 +25,8 @@ type statement struct {
 // batch is the parameters of the transaction that carries many chains. Its
 // buffers are kept from one batch to the next; a lane has one.
 type batch struct {
-	fence, inserts, updates, events      *statement
+	fence, frees, inserts, updates       *statement
+	events                               *statement
 	contacts, claims, merges, load, lock *statement
 	recognize                            *statement
 	failed                               error // what couldn't be encoded
@@ -44,12 +45,14 @@ func newBatch() *batch {
 	return &batch{
 		lock:  &statement{name: "lock_agents", columns: []*column{uuids()}},
 		fence: &statement{name: "fence", columns: fence},
+		frees: &statement{name: "free_requests", columns: []*column{uuids(), uuids(), uuids()}},
 		inserts: &statement{name: "insert_messages", columns: []*column{
 			uuids(), uuids(), uuids(), texts(), uuids(), texts(), texts(), texts(), texts(), texts(), texts(), uuids(),
-			texts(), texts(), texts(), texts(), times(), texts(), times(), times(), times(), times()}},
+			texts(), texts(), texts(), texts(), times(), texts(), times(), times(), times(), times(),
+			int4s(), times(), times(), texts(), byteas()}},
 		updates: &statement{name: "update_messages", columns: []*column{
 			uuids(), uuids(), uuids(), texts(), texts(), texts(), texts(), texts(), texts(), texts(), texts(), times(),
-			texts(), times(), times(), times()}},
+			texts(), times(), times(), times(), int4s(), times(), times(), texts()}},
 		events: &statement{name: "insert_events", columns: []*column{
 			uuids(), uuids(), uuids(), int8s(), texts(), uuids(), texts(), times()}},
 		contacts: &statement{name: "upsert_contacts", columns: []*column{
@@ -64,10 +67,11 @@ func newBatch() *batch {
 }
 
 // steps is the statements in the order of execution. Agents are locked before
-// conversations, everywhere; contacts and aliases come after the row that they
-// depend on, since their foreign keys are checked at commit.
+// conversations, everywhere; idempotency keys are freed before a message takes
+// them; contacts and aliases come after the row that they depend on, since their
+// foreign keys are checked at commit.
 func (b *batch) steps() []*statement {
-	return []*statement{b.lock, b.fence, b.inserts, b.updates, b.events, b.contacts, b.claims, b.merges, b.load}
+	return []*statement{b.lock, b.fence, b.frees, b.inserts, b.updates, b.events, b.contacts, b.claims, b.merges, b.load}
 }
 
 // prepare makes the statements known to a new connection.

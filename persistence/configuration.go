@@ -28,9 +28,10 @@ type account struct {
 // configuredChannel is a channel with what decides whether it receives.
 type configuredChannel struct {
 	domain.Channel
-	secret   []byte    // of its webhooks; nil: the environment's
-	mute     bool      // its secret can't be read, so nobody can prove to speak for it
-	provedAt time.Time // zero: never
+	secret      []byte    // of its webhooks; nil: the environment's
+	mute        bool      // its secret can't be read, so nobody can prove to speak for it
+	provedAt    time.Time // zero: never
+	sealedToken string    // for calls to the platform; empty: none
 }
 
 func (c *configuredChannel) account() account { return account{c.Provider, c.ExternalID} }

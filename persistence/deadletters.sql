@@ -25,7 +25,8 @@ FROM (
 ) AS t
 LEFT JOIN (
     SELECT id, organization_id, provider::text AS provider, channel_external_id, reason, error,
-           substr(payload, 1, 4096) AS payload, length(payload) AS size, attempts, received_at, replayed_at
+           substr(payload, 1, 4096) AS payload, length(payload) AS size, attempts, received_at, replayed_at,
+           replay_requested_at IS NOT NULL AS requested
     FROM webhook_dead_letters
     WHERE ($1::uuid IS NULL OR organization_id = $1)
     ORDER BY received_at DESC, id
@@ -35,7 +36,8 @@ ORDER BY p.received_at DESC, p.id
 
 -- name: dead-letter-by-id
 SELECT id, organization_id, provider::text AS provider, channel_external_id, reason, error,
-       payload, length(payload) AS size, attempts, received_at, replayed_at
+       payload, length(payload) AS size, attempts, received_at, replayed_at,
+       replay_requested_at IS NOT NULL AS requested
 FROM webhook_dead_letters
 WHERE id = $2 AND ($1::uuid IS NULL OR organization_id = $1)
 

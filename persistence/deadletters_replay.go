@@ -28,12 +28,13 @@ type letterRow struct {
 	Attempts     *int                  `db:"attempts"`
 	ReceivedAt   *time.Time            `db:"received_at"`
 	ReplayedAt   *time.Time            `db:"replayed_at"`
+	Requested    *bool                 `db:"requested"`
 }
 
 func (r *letterRow) view() domain.DeadLetterView {
 	return domain.DeadLetterView{
 		ID: r.ID, Provider: domain.Provider(orZero(r.Provider)), Account: r.Account, Reason: orZero(r.Reason), Detail: r.Detail,
-		Payload: asText(string(r.Payload)), PayloadSize: orZero(r.Size), Attempts: orZero(r.Attempts),
+		Payload: asText(string(r.Payload)), PayloadSize: orZero(r.Size), Attempts: orZero(r.Attempts), Requested: orZero(r.Requested),
 		ReceivedAt: timestamp(r.ReceivedAt), ReplayedAt: timestamp(r.ReplayedAt),
 	}
 }

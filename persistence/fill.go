@@ -77,7 +77,8 @@ func (b *batch) json(c *column, v any) {
 }
 
 func (b *batch) metadata(c *column, m domain.MessageMetadata) {
-	if m.Platform == nil && m.Media == nil && m.Reactions == nil && m.Edits == nil && m.LastEdit == nil && !m.Standby {
+	if m.Platform == nil && m.Media == nil && m.Reactions == nil && m.Edits == nil && m.LastEdit == nil && !m.Standby &&
+		m.Content == nil && m.Quotes == "" {
 		c.text("{}")
 		return
 	}
@@ -116,9 +117,20 @@ func (b *batch) addMessages(ix int, c *chain) {
 		k[19].time(m.DeletedAt)
 		k[20].time(m.CreatedAt)
 		k[21].time(m.UpdatedAt)
+		k[22].int4(m.Attempts)
+		k[23].time(m.AttemptStartedAt)
+		k[24].time(m.NextAttemptAt)
+		k[25].optional(m.IdempotencyKey)
+		k[26].bytea(m.RequestHash)
 	}
 	for i := range updates {
 		b.addUpdate(c, &updates[i])
+	}
+	for _, id := range c.freed() {
+		k := b.frees.columns
+		k[0].uuid(c.conversation)
+		k[1].uuid(c.head)
+		k[2].uuid(id)
 	}
 }
 
@@ -140,6 +152,10 @@ func (b *batch) addUpdate(c *chain, m *domain.Message) {
 	k[13].time(m.EditedAt)
 	k[14].time(m.DeletedAt)
 	k[15].time(m.UpdatedAt)
+	k[16].int4(m.Attempts)
+	k[17].time(m.AttemptStartedAt)
+	k[18].time(m.NextAttemptAt)
+	k[19].optional(m.IdempotencyKey)
 }
 
 func (b *batch) addEvents(c *chain) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -118,6 +119,42 @@ func (c *Conversations) messages(ctx context.Context, org domain.OrganizationID,
 		views[i] = domain.MessageViewOf(id, m, attachments[m.ID])
 	}
 	return views, nil
+}
+
+// NewestInbound is the platform's id of the customer's newest message in the
+// conversation, which a read receipt names; empty when there is none among the
+// newest 1,000 of the thread. domain.ErrNotFound when the conversation isn't
+// there.
+func (c *Conversations) NewestInbound(ctx context.Context, org domain.OrganizationID, id domain.ConversationID) (string, error) {
+	var providerID string
+	err := c.reads.db.GetContext(ctx, &providerID, c.reads.queries.NewestInbound, org, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = c.mustExist(ctx, org, id)
+	}
+	return providerID, readError("read the newest inbound message", err)
+}
+
+// Message is one message of the conversation; domain.ErrNotFound when it isn't
+// there.
+func (c *Conversations) Message(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, message domain.MessageID) (domain.MessageView, error) {
+	views, err := c.messages(ctx, org, id, after(message), 1)
+	if err != nil {
+		return domain.MessageView{}, readError("read message", err)
+	}
+	if len(views) == 0 || views[0].ID != message {
+		return domain.MessageView{}, fmt.Errorf("read message: %w", domain.ErrNotFound)
+	}
+	return views[0], nil
+}
+
+// after is the id that follows: pages end before an id.
+func after(id domain.MessageID) domain.MessageID {
+	for i := len(id) - 1; i >= 0; i-- {
+		if id[i]++; id[i] != 0 {
+			break
+		}
+	}
+	return id
 }
 
 // mustExist is sql.ErrNoRows when the organization has no such conversation.

@@ -82,6 +82,11 @@ type queries struct {
 	RequestReplays   string `query:"request-replays"`
 	RequestedReplay  string `query:"requested-replay"`
 
+	DueConversations string `query:"due-conversations"`
+	NewestInbound    string `query:"newest-inbound"`
+	FailChannel      string `query:"fail-channel"`
+	RecoverChannel   string `query:"recover-channel"`
+
 	KnownAliases   string `query:"known-aliases"`
 	ConversationOf string `query:"conversation-of-message"`
 

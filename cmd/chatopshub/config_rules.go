@@ -99,9 +99,6 @@ func (s *source) checkBuild(c Config) {
 	}
 	for _, v := range []struct{ name, feature string }{
 		{"AGENT_GRACE_PERIOD", "releasing an absent agent's conversations"},
-		{"SEND_UNCERTAIN_TIMEOUT", "sending to customers"},
-		{"META_GRAPH_URL", "sending to customers"},
-		{"META_GRAPH_VERSION", "sending to customers"},
 		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
 	} {

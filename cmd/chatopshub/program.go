@@ -40,6 +40,7 @@ type program struct {
 	store    *storage
 	actors   *actorSystem
 	sockets  *socket.Server
+	platform *platform
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -63,6 +64,7 @@ type storage struct {
 
 	conversations *persistence.Conversations
 	deadLetters   *persistence.DeadLetters
+	sealer        *persistence.Sealer
 	sessions      *persistence.Sessions
 }
 
@@ -72,6 +74,7 @@ type actorSystem struct {
 	wheel         *actors.Wheel
 	feeds         *actors.Feeds
 	agents        *actors.Agents
+	channels      *actors.Channels
 	conversations *actors.Conversations
 	inbox         *actors.Inbox
 }
@@ -87,7 +90,7 @@ func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, er
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openSockets, p.openConversations, p.openHTTP,
+		p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openSockets, p.openPlatform, p.openConversations, p.openHTTP,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -177,7 +180,11 @@ func (p *program) openValkey(ctx context.Context) error {
 const sealLabel = "chatopshub channel secrets v1"
 
 func newSealer(cfg Config) (*persistence.Sealer, error) {
-	return persistence.NewSealer(auth.DeriveKey([]byte(cfg.Auth.Secret), sealLabel))
+	var previous [][]byte
+	if cfg.Auth.PreviousSecret != "" {
+		previous = append(previous, auth.DeriveKey([]byte(cfg.Auth.PreviousSecret), sealLabel))
+	}
+	return persistence.NewSealer(auth.DeriveKey([]byte(cfg.Auth.Secret), sealLabel), previous...)
 }
 
 func (p *program) openStorage(ctx context.Context) error {
@@ -204,7 +211,7 @@ func (p *program) openStorage(ctx context.Context) error {
 		return err
 	}
 	p.store = &storage{
-		reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
+		sealer: sealer, reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
 		registry:      persistence.NewRegistry(reads, sealer, p.cfg.Auth.AccessTokenTTL, p.logger.With("part", "registry"), time.Now),
 		conversations: persistence.NewConversations(reads),
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
@@ -285,11 +292,13 @@ func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
 		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.feeds, Wheel: a.wheel, Entropy: entropy,
+		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})
 	p.onClose("conversations", a.conversations.Close)
 	a.inbox = actors.NewInbox(a.system, a.conversations, p.store.identities)
+	p.keep("resumer", actors.NewResumer(a.conversations, persistence.NewOutbox(p.store.reads)).Run)
 	return nil
 }
 

@@ -131,7 +131,7 @@ func (s *server) updateChannel(ctx context.Context, in *updateChannelInput) (*ch
 func (s *server) channelAsItIs(ctx context.Context, id domain.ChannelID) (*channelOutput, error) {
 	view, err := readBack(ctx, func() (domain.ChannelView, error) { return s.Channels.Get(ctx, callerOf(ctx).Organization, id) })
 	if err != nil {
-		return nil, fmt.Errorf("get channel %s after a change: %w", id, err)
+		return nil, fmt.Errorf("get channel %s after a change: %w: %w", id, domain.ErrOutcomeUnknown, err)
 	}
 	return &channelOutput{Body: view}, nil
 }

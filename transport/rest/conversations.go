@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/chatopshub/chatopshub/domain"
@@ -189,34 +188,9 @@ func (s *server) command(ctx context.Context, id domain.ConversationID, cmd doma
 		return s.Conversations.Get(ctx, callerOf(ctx).Organization, id)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("get conversation %s after %T: %w", id, cmd, err)
+		return nil, fmt.Errorf("get conversation %s after %T: %w: %w", id, cmd, domain.ErrOutcomeUnknown, err)
 	}
 	return &conversationOutput{Body: row}, nil
-}
-
-// readBackAgain is how long to wait for a storage that went away between a
-// change and the reading of its result.
-const readBackAgain = 100 * time.Millisecond
-
-// readBack reads the row of a change that is done. While the storage is away it
-// tries again until ctx ends: the change can't be undone, so the best answer is
-// a late one, and the next best that the outcome isn't known.
-func readBack[T any](ctx context.Context, read func() (T, error)) (T, error) {
-	for {
-		row, err := read()
-		if err == nil {
-			return row, nil
-		}
-		failed := fmt.Errorf("%w: %w", domain.ErrOutcomeUnknown, err)
-		if !errors.Is(err, domain.ErrUnavailable) {
-			return row, failed
-		}
-		select {
-		case <-ctx.Done():
-			return row, failed
-		case <-time.After(readBackAgain):
-		}
-	}
 }
 
 // uncertain says of a change whose context ended that it may have happened.

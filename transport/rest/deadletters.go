@@ -52,7 +52,7 @@ func (s *server) replayDeadLetter(ctx context.Context, in *replayInput) (*replay
 	}
 	view, err := readBack(ctx, func() (domain.DeadLetterView, error) { return s.DeadLetters.Get(ctx, org, in.ID) })
 	if err != nil {
-		return nil, fmt.Errorf("get dead letter %s after its replay: %w", in.ID, err)
+		return nil, fmt.Errorf("get dead letter %s after its replay: %w: %w", in.ID, domain.ErrOutcomeUnknown, err)
 	}
 	return &replayOutput{Body: view}, nil
 }

@@ -54,6 +54,17 @@ func exampleMessage() domain.MessageView {
 	return domain.MessageViewOf(exampleOf(conversation, "7b0d5c0e-52f5-5a3c-9a38-3f0e1c1b6a10"), m, nil)
 }
 
+func exampleSent() domain.MessageView {
+	agent := exampleAgentRef()
+	m := domain.Message{
+		Direction: domain.Outbound, Agent: agent.ID, Type: domain.TypeText, Body: "Yes, it comes tomorrow.",
+		Status: domain.StatusPending, SendState: domain.SendQueued,
+		CreatedAt: time.Time(exampleTime(17)), UpdatedAt: time.Time(exampleTime(17)),
+	}
+	m.ID = exampleOf(m.ID, "019c13a7-6f4b-7000-8000-000000000001")
+	return domain.MessageViewOf(exampleMessage().Conversation, m, nil)
+}
+
 func exampleDetail() conversationDetail {
 	return conversationDetail{ConversationView: exampleConversation(), Messages: []domain.MessageView{exampleMessage()}}
 }

@@ -192,8 +192,9 @@ func (b *syncBuffer) String() string {
 }
 
 type fakeInbox struct {
-	org domain.OrganizationID
-	do  func(ctx context.Context, cmd domain.Command) error // nil: everything succeeds
+	org  domain.OrganizationID
+	do   func(ctx context.Context, cmd domain.Command) error // nil: everything succeeds
+	sent domain.MessageID                                    // what a Send makes
 
 	mu   sync.Mutex
 	last domain.Command
@@ -210,6 +211,11 @@ func (i *fakeInbox) Do(ctx context.Context, _ domain.ConversationID, cmd domain.
 		return i.do(ctx, cmd)
 	}
 	return nil
+}
+
+// Send answers the id of the newest message there is.
+func (i *fakeInbox) Send(ctx context.Context, id domain.ConversationID, cmd domain.Send) (domain.MessageID, error) {
+	return i.sent, i.Do(ctx, id, cmd)
 }
 
 type fakeConversations struct {
@@ -257,6 +263,10 @@ func (c *fakeConversations) Messages(_ context.Context, org domain.OrganizationI
 		}
 	}
 	return out, nil
+}
+
+func (c *fakeConversations) Message(_ context.Context, org domain.OrganizationID, id domain.ConversationID, message domain.MessageID) (domain.MessageView, error) {
+	return domain.MessageView{ID: message, Conversation: id}, c.fails(org, id)
 }
 
 func (c *fakeConversations) Audit(_ context.Context, org domain.OrganizationID, id domain.ConversationID, page domain.Page) ([]domain.AuditView, domain.PageMeta, error) {

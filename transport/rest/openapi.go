@@ -54,10 +54,10 @@ func (timestampSchema) Schema(huma.Registry) *huma.Schema {
 
 // responses describes the answers of an operation: the example of what it
 // gives, and a problem for each status it refuses with.
-func responses(api *huma.OpenAPI, status int, example any, refuses []int) map[string]*huma.Response {
+func responses(api *huma.OpenAPI, success int, example any, refuses []int) map[string]*huma.Response {
 	out := make(map[string]*huma.Response, len(refuses)+1)
 	if example != nil {
-		out[strconv.Itoa(status)] = &huma.Response{Content: map[string]*huma.MediaType{"application/json": {Example: example}}}
+		out[strconv.Itoa(success)] = &huma.Response{Content: map[string]*huma.MediaType{"application/json": {Example: example}}}
 	}
 	schema := api.Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")
 	for _, status := range refuses {

@@ -17,6 +17,10 @@ type Inbox interface {
 	// executed, domain.ErrOutcomeUnknown when ctx ended first, or a
 	// *domain.ValueError.
 	Do(ctx context.Context, id domain.ConversationID, cmd domain.Command) error
+	// Send is Do for an outbound message: it returns the id of the new one, or of
+	// the one that an earlier request with the same key made. A message that the
+	// platform wouldn't take is a *domain.LimitError.
+	Send(ctx context.Context, id domain.ConversationID, cmd domain.Send) (domain.MessageID, error)
 }
 
 // Conversations reads conversations; persistence is it. What is absent or
@@ -28,6 +32,8 @@ type Conversations interface {
 	// Messages returns up to limit messages older than before, newest first; a
 	// zero before starts with the newest.
 	Messages(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, before domain.MessageID, limit int) ([]domain.MessageView, error)
+	// Message returns one message.
+	Message(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, message domain.MessageID) (domain.MessageView, error)
 	// Audit returns a page of the audit trail, newest first.
 	Audit(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, page domain.Page) ([]domain.AuditView, domain.PageMeta, error)
 }

@@ -100,6 +100,7 @@ func problemOf(err error) *Problem {
 		known   *Problem
 		refusal *domain.Refusal
 		value   *domain.ValueError
+		limit   *domain.LimitError
 	)
 	switch {
 	case errors.As(err, &known):
@@ -108,6 +109,8 @@ func problemOf(err error) *Problem {
 		return refused(refusal)
 	case conflictOf(err) != nil:
 		return conflictOf(err)
+	case errors.As(err, &limit):
+		return invalid("body", limit.Field, limit.Reason)
 	case errors.As(err, &value):
 		return problem(http.StatusUnprocessableEntity, "value_refused", "The storage can't keep a value of the request. Repeating it can't help.")
 	case errors.Is(err, domain.ErrNotFound):
@@ -169,6 +172,13 @@ func refused(r *domain.Refusal) *Problem {
 		p.Detail = "The agent has as many conversations as allowed."
 	case domain.CodeReplyWindowClosed:
 		p.Detail = "The platform takes no free answer any more: the customer's newest message is too old."
+	case domain.CodeChannelInactive:
+		p.Detail = "The channel is switched off."
+	case domain.CodeKeyReused:
+		p = problem(http.StatusUnprocessableEntity, string(r.Code), "The Idempotency-Key was used for another message.")
+	case domain.CodeUnknownMessage:
+		p = invalid("body", "replyToMessageId", "takes a message of this conversation that the platform knows")
+		p.Code = string(r.Code)
 	case domain.CodeNotHolder:
 		p = problem(http.StatusForbidden, string(r.Code), "Only the agent who has the conversation may do this.")
 	case domain.CodeInvalidAssignee:

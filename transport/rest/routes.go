@@ -32,7 +32,7 @@ type operation struct {
 	refuses []int // statuses beyond those that every operation of its kind has
 	takes   any   // example of the body; nil: takes none
 	example any   // of the answer
-	status  int   // of the answer; 0: 200
+	status  int   // of success; 0: 200
 }
 
 // addRoutes registers every operation.
@@ -56,6 +56,7 @@ func (s *server) addRoutes() {
 		summary: "List messages", about: "Newest first. nextCursor leads to older ones and is null at the end.",
 		refuses: []int{404, 503}, example: messagesPage{Data: []domain.MessageView{exampleMessage()}},
 	}, s.listMessages)
+	s.sendRoutes(agents)
 	register(s, operation{
 		access: agents, method: http.MethodGet, path: "/api/conversations/{id}/events", id: "listEvents", tag: "Conversations",
 		summary: "List the audit trail", about: "Newest first: every change of state, who made it and when.",
@@ -130,9 +131,9 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		return
 	}
 	described := huma.Operation{
-		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
+		OperationID: op.id, DefaultStatus: cmp.Or(op.status, http.StatusOK), Method: op.method, Path: op.path,
+		Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody sees to both
-		DefaultStatus: cmp.Or(op.status, http.StatusOK),
 	}
 	refuses := append([]int{500}, op.refuses...)
 	if !op.access.public {

@@ -169,7 +169,7 @@ func (s *server) known(ctx context.Context, id domain.UserID, changed func(domai
 func (s *server) userAsItIs(ctx context.Context, id domain.UserID) (*userOutput, error) {
 	view, err := readBack(ctx, func() (domain.UserView, error) { return s.Accounts.Get(ctx, callerOf(ctx).Organization, id) })
 	if err != nil {
-		return nil, fmt.Errorf("get user %s after a change: %w", id, err)
+		return nil, fmt.Errorf("get user %s after a change: %w: %w", id, domain.ErrOutcomeUnknown, err)
 	}
 	return &userOutput{Body: view}, nil
 }
