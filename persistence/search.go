@@ -41,10 +41,7 @@ type searchResult struct {
 // search looks for the words of a text in the indexes of one organization.
 func (r *Reads) search(ctx context.Context, org domain.OrganizationID, text string, scope searchScope) (result searchResult, err error) {
 	err = pgx.BeginTxFunc(ctx, r.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		// Statistics know nothing of how often a word is used, and a table of any
-		// size looks cheap to read when few rows of it are asked for.
-		set := fmt.Sprintf("SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = %d", searchTime.Milliseconds())
-		if _, err := tx.Exec(ctx, set); err != nil {
+		if _, err := tx.Exec(ctx, searchSettings()); err != nil {
 			return err
 		}
 		if err := result.searchContacts(ctx, tx, r.queries, org, text); err != nil || scope == contactsAlone {
@@ -58,6 +55,13 @@ func (r *Reads) search(ctx context.Context, org domain.OrganizationID, text stri
 		result.contactsCut = result.contactsCut || result.contacts == nil
 	}
 	return result, err
+}
+
+// searchSettings are those of a transaction that looks into the indexes.
+// Statistics know nothing of how often a word is used, and a table of any size
+// looks cheap to read when few rows of it are asked for.
+func searchSettings() string {
+	return fmt.Sprintf("SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = %d", searchTime.Milliseconds())
 }
 
 func (s *searchResult) searchContacts(ctx context.Context, tx pgx.Tx, q queries, org domain.OrganizationID, text string) error {
