@@ -124,8 +124,10 @@ func refine(registry huma.Registry) {
 			if bare.Kind() == reflect.Slice {
 				property.Nullable = false
 			}
-			for _, word := range words[bare] {
-				property.Enum = append(property.Enum, fmt.Sprint(word))
+			if len(property.Enum) == 0 { // a field may take fewer than its type has
+				for _, word := range words[bare] {
+					property.Enum = append(property.Enum, fmt.Sprint(word))
+				}
 			}
 			if field.Type.Kind() == reflect.Pointer && options == "" {
 				schema.Properties[tag] = nullable(property)
