@@ -2,7 +2,6 @@ package persistence_test
 
 import (
 	"encoding/json"
-	"errors"
 	"sync"
 	"testing"
 
@@ -191,7 +190,7 @@ func TestAnOrganizationComesWithItsAdmin(t *testing.T) {
 	org, err := persistence.CreateOrganization(t.Context(), reads, "Acme", "acme", admin)
 	require.NoError(t, err)
 	_, err = persistence.CreateOrganization(t.Context(), reads, "Acme again", "acme", admin)
-	require.True(t, errors.Is(err, persistence.ErrSlugTaken))
+	require.ErrorIs(t, err, persistence.ErrSlugTaken)
 	require.Equal(t, 1, count(t, database, `SELECT count(*) FROM users WHERE organization_id = $1 AND role = 'ADMIN' AND status = 'ACTIVE'`, org))
 	require.Equal(t, 1, count(t, database, `SELECT count(*) FROM admin_audit WHERE action = 'organization.created' AND actor_id IS NULL`))
 	require.Equal(t, 1, count(t, database, `SELECT count(*) FROM users`), "all or nothing")

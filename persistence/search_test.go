@@ -56,7 +56,7 @@ func TestSearchFindsWordsWhereverTheyAre(t *testing.T) {
 	} {
 		require.True(t, found(hit), hit)
 	}
-	for _, miss := range []string{"taken back", "arcel", "rived", "parcel zoë", "711", "example.org", "' OR true", ":*", "&", "!", "%", "zoë & x", `\`} {
+	for _, miss := range []string{"taken back", "arcel", "rived", "parcel zoë", "711", "example.org", "' OR true", ":*", "&", "!", "%", "zoë & x", `\`, `a\'b`, `'\'`, `a\b'c`} {
 		require.False(t, found(miss), miss)
 	}
 }

@@ -70,7 +70,7 @@ func TestASuspendedAgentLosesSocketsTokensAndConversations(t *testing.T) {
 	for _, id := range held {
 		require.True(t, o.pending(id), "put back when the call answers")
 	}
-	require.EqualValues(t, 0, o.count(`SELECT assigned_count FROM users WHERE id = $1`, ada.id))
+	require.Zero(t, o.count(`SELECT assigned_count FROM users WHERE id = $1`, ada.id))
 	require.Equal(t, 5, o.count(`SELECT count(*) FROM conversation_events WHERE event_type = 'RELEASED' AND metadata->>'reason' = 'user_suspended' AND actor_id IS NULL`))
 	require.Equal(t, http.StatusUnauthorized, o.call(ada, http.MethodGet, "/api/auth/me", nil).status)
 	select {

@@ -24,6 +24,9 @@ func (s *source) checkProduction(c Config) {
 	if n := len(c.Auth.Secret); n > 0 && n < minAuthSecret {
 		s.problem("AUTH_SECRET: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
 	}
+	if n := len(c.Auth.PreviousSecret); n > 0 && n < minAuthSecret {
+		s.problem("AUTH_SECRET_PREVIOUS: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
+	}
 	if c.Seed.AdminPassword == seedPassword {
 		s.problem("SEED_ADMIN_PASSWORD: got the development password, takes one of your own in production")
 	}

@@ -131,7 +131,7 @@ func TestAChannelTakesWhatItsProviderHas(t *testing.T) {
 		`{"provider":"WHATSAPP","name":"x","config":{"phoneNumberId":"1","accessToken":"EAAG12345"},"sendRate":1001}`:        "body.sendRate",
 		`{"provider":"WHATSAPP","name":"x","config":{"phoneNumberId":"1","accessToken":"EAAG12345"},"assignmentPolicy":"X"}`: "body.assignmentPolicy",
 		`{"provider":"WHATSAPP","name":"x","config":{"phoneNumberId":"1","accessToken":"EAAG12345"},"webhookSecret":"x"}`:    "body.webhookSecret",
-		`{"provider":"TELEX","name":"x","config":{}}`: "body.provider",
+		`{"provider":"TELEX","name":"x","config":{}}`:                                                                        "body.provider",
 	} {
 		a := create(body)
 		f.problem(a, 422, "validation_failed")

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"errors"
 	"net/http"
 	"testing"
 
@@ -60,7 +59,6 @@ func TestALetterNeverReachesAnotherTenant(t *testing.T) {
 		"nobody knows who signed":            {letter(func(l *domain.DeadLetter) { l.SignedBy = "" }), nil, reasonUntrusted},
 		"the channel has its own secret now": {letter(func(*domain.DeadLetter) {}), stranger, reasonUntrusted},
 		"of another organization":            {letter(func(l *domain.DeadLetter) { l.Organization = theirs }), nil, reasonUntrusted},
-		"of another, signed by the same":     {letter(func(l *domain.DeadLetter) { l.Organization = theirs }), nil, reasonUntrusted},
 		"of the organization":                {letter(func(l *domain.DeadLetter) { l.Organization, l.SignedBy = ours, "" }), nil, ""},
 		"of it, and its secret has changed":  {letter(func(l *domain.DeadLetter) { l.Organization = ours }), stranger, ""},
 		"signed by the channel's own":        {letter(func(l *domain.DeadLetter) { l.SignedBy = fingerprint(stranger) }), stranger, ""},
@@ -104,7 +102,7 @@ func TestAReplayTellsWhatIsTemporary(t *testing.T) {
 	b.fail = func(domain.Delivery) error { return domain.ErrUnavailable }
 	err := b.handler.Replay(t.Context(), letter)
 	require.ErrorIs(t, err, domain.ErrUnavailable)
-	require.False(t, errors.As(err, &refused))
+	require.NotErrorAs(t, err, &refused)
 
 	b.fail = func(domain.Delivery) error { return &domain.ValueError{Reason: "22021"} }
 	require.ErrorAs(t, b.handler.Replay(t.Context(), letter), &refused)
