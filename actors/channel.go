@@ -31,7 +31,7 @@ type channel struct {
 	calls   map[domain.ConversationID]turn // departed and not answered
 	granted [lanes]int                     // of grants
 	broken  *broken                        // the platform refused the channel; nil: it works, as far as we know
-	timer   *Timer
+	timer   *time.Timer                    // not on the wheel: a second has to be used up to its end
 	swept   time.Time
 }
 
@@ -69,6 +69,9 @@ const (
 	grantLife = 30 * time.Second
 	// callLife is longer than any call may take.
 	callLife = 5 * time.Minute
+	// maxHeld is how long a claimed message waits for its place: longer than any
+	// pace but that of a paused channel makes it wait.
+	maxHeld = 2 * time.Second
 	// recheck is how often a channel that doesn't send looks whether it may again.
 	recheck = time.Second
 	// registryLag is how long the registry may need to learn what is stored.
@@ -128,7 +131,7 @@ func (c *channel) Receive(msg any, _ Self) {
 			c.broken.noted, c.broken.trusted = true, c.now().Add(registryLag)
 		}
 	case channelDue:
-		c.timer = nil
+		c.ring(c.now().Add(recheck)) // should what follows panic
 	case Idle, Drain:
 		c.rest(msg)
 		return
@@ -149,7 +152,7 @@ func (c *channel) reserve(r reserve) {
 		c.all.tell(r.conversation, granted{c.id}) // it was passivated in between
 		return
 	}
-	if c.queues[r.lane].has(r.conversation) {
+	if c.queues[light].has(r.conversation) || c.queues[heavy].has(r.conversation) {
 		return
 	}
 	if c.queues[r.lane].len() >= maxQueued {
@@ -236,7 +239,9 @@ func (c *channel) advance() {
 	now := c.now()
 	c.sweep(now)
 	ch, known := c.all.cfg.Registry.Channel(c.organization, c.id)
-	c.follow(ch)
+	if known {
+		c.follow(ch)
+	}
 	wake := c.stopped(ch, known, now)
 	if wake.IsZero() {
 		wake = sooner(c.depart(now), c.grant(now))
@@ -307,7 +312,7 @@ func (c *channel) depart(now time.Time) time.Time {
 	var held []depart
 	var next time.Time
 	var full [lanes]bool
-	if c.paces[light].At(now).Sub(now) > recheck {
+	if c.paces[light].At(now).Sub(now) > maxHeld {
 		c.turnBack() // the platform asked to slow down: nothing stays claimed that long
 	}
 	for i, d := range c.leaves {
@@ -357,7 +362,7 @@ func (c *channel) grant(now time.Time) time.Time {
 			}
 			// A tenth of a second more than have room: by then their claims are stored.
 			pace := &c.paces[l]
-			if c.granted[l] >= pace.Room(now)+max(1, pace.Rate()/10) || pace.At(now).Sub(now) > recheck {
+			if c.granted[l] >= pace.Room(now)+max(1, pace.Rate()/10) || pace.At(now).Sub(now) > maxHeld {
 				wake = sooner(wake, later(pace.At(now), now.Add(time.Millisecond)))
 				break
 			}
@@ -413,7 +418,7 @@ func (c *channel) ring(at time.Time) {
 		return
 	}
 	system, pid := c.all.system, c.entry.pid
-	c.timer = c.all.cfg.Wheel.Schedule(at, func() { system.Tell(pid, channelDue{}) })
+	c.timer = time.AfterFunc(at.Sub(c.now()), func() { system.Tell(pid, channelDue{}) })
 }
 
 // rest ends the actor when nothing is under way, or the node stops.

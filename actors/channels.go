@@ -37,7 +37,6 @@ type ChannelsConfig struct {
 	Platform  Platform
 	Registry  ChannelRegistry
 	Health    ChannelHealth
-	Wheel     *Wheel
 	Logger    *slog.Logger
 	Directory DirectoryConfig
 }
@@ -95,7 +94,7 @@ func (cs *Channels) Close(ctx context.Context) error {
 // tell sends a conversation what it waits for, whatever waits there already: it
 // comes once for each turn.
 func (cs *Channels) tell(id domain.ConversationID, msg any) {
-	if err := cs.conversations.insist(id, msg); err != nil {
+	if err := cs.conversations.conclude(id, msg); err != nil {
 		cs.cfg.Logger.Debug("conversation isn't told of its turn", "conversation", id, "error", err) // we are stopping
 	}
 }

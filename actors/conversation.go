@@ -60,6 +60,7 @@ type ConversationConfig struct {
 	Loader    Loader
 	Publisher Publisher
 	Channels  *Channels // nil: nothing is sent
+	Errands   Errands   // nil: nobody runs any
 	Patience  domain.Patience
 	Wheel     *Wheel
 	Entropy   func() [16]byte // fresh randomness for each call
@@ -256,23 +257,30 @@ func (c *conversation) begin() *work {
 	return c.work
 }
 
-// proceed decides what waits, as far as it can be decided now.
+// proceed decides what waits, and what sending asks for, as far as it can be
+// decided now.
 func (c *conversation) proceed(self Self) {
-	w := c.work
+	c.decideStash(self)
+	for c.pump() {
+		c.decideStash(self)
+	}
+	c.rest()
+}
+
+func (c *conversation) decideStash(self Self) {
+	w := c.begin()
 	for {
 		if w.waits == quiet && len(w.pending) == 0 {
 			c.learn(self)
 		}
 		if w.waits != nothing || len(w.stash) == 0 {
-			break
+			return
 		}
 		t := w.stash[0]
 		w.stash[0] = task{}
 		w.stash = w.stash[1:]
 		c.decideStashed(t, self)
 	}
-	c.pump(self)
-	c.rest()
 }
 
 // decideStashed decides a task that isn't the message in hand. Should that
@@ -342,5 +350,7 @@ func (c *conversation) failed(f Failed) {
 		c.resync(len(w.pending))
 	}
 	c.all.cfg.Logger.Error("conversation drops its state", "conversation", c.state.ID, "error", f.Reason)
-	c.passivate()
+	if !c.sends.underWay() {
+		c.passivate()
+	}
 }

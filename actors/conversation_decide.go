@@ -67,7 +67,7 @@ func (c *conversation) submit(d decided, self Self) {
 // about what we sent: work that relieves the system rather than adds to it.
 func isInternal(cmd domain.Command) bool {
 	switch cmd := cmd.(type) {
-	case domain.ReleaseIf, domain.FinishSend, domain.ExpireSend:
+	case domain.ReleaseIf, domain.FinishSend, domain.ExpireSend, domain.MediaSettled:
 		return true
 	case domain.Receive:
 		switch cmd.Event.(type) {
@@ -94,6 +94,7 @@ func (c *conversation) committed() {
 	w.pending = w.pending[1:]
 	w.retries = 0
 	c.publish(first.change.Notices)
+	c.errand(&first)
 	first.answers.results[first.index].Message = first.change.Message
 	c.answer(first.task, first.answer)
 }

@@ -17,9 +17,13 @@ type sends struct {
 	message domain.MessageID   // that the stage is about
 	outcome *domain.FinishSend // to be stored
 	turn    domain.ChannelID   // that granted one which isn't used yet
-	timer   *Timer
-	tries   int // how often in a row the stage failed
+	alarm   *alarm             // set: it rests until then
+	tries   int                // how often in a row the stage failed
 }
+
+// alarm is a time that a conversation waits for. One that went off too late to
+// be stopped is known by not being the current one.
+type alarm struct{ timer *Timer }
 
 // stage is what the first message of the outbox waits for.
 type stage int
@@ -40,7 +44,7 @@ func (s *sends) underWay() bool { return s != nil && s.stage >= claiming }
 type (
 	granted  struct{ by domain.ChannelID } // its turn has come
 	deferred struct{ until time.Time }     // no turn before that
-	sendDue  struct{}                      // a time it waited for has come
+	sendDue  struct{ alarm *alarm }        // a time it waited for has come
 	wake     struct{}                      // there may be something to send
 )
 
@@ -75,11 +79,14 @@ func (c *conversation) sendEvent(msg any, self Self) {
 			c.wait(msg.until)
 		}
 	case attempted:
-		c.attempted(msg, self)
+		c.attempted(msg)
 	case sendDue:
-		s.timer = nil
-		if s.stage == recording && s.outcome != nil {
-			c.record(self)
+		if s.alarm == msg.alarm {
+			c.alarmed()
+		}
+	case wake:
+		if s.stage == reserved {
+			s.stage = resting // who was asked for the turn may have forgotten; asking twice does no harm
 		}
 	}
 	if !c.loaded && c.begin().waits == nothing {
@@ -88,30 +95,39 @@ func (c *conversation) sendEvent(msg any, self Self) {
 	c.proceed(self)
 }
 
-// pump takes the next step with the outbox, if one can be taken.
-func (c *conversation) pump(self Self) {
+func (c *conversation) alarmed() {
+	c.sends.alarm = nil
+	if c.sends.stage == recording {
+		c.record()
+	}
+}
+
+// pump takes the next step with the outbox, if one can be taken, and tells
+// whether that asks for a decision.
+func (c *conversation) pump() bool {
 	if !c.loaded || c.all.cfg.Channels == nil || c.sends == nil && len(c.state.Outbox) == 0 {
-		return
+		return false
 	}
 	if c.sends == nil {
 		c.sends = &sends{}
 	}
 	s := c.sends
 	if s.stage != resting {
-		return
+		return false
 	}
 	if len(c.state.Outbox) == 0 || c.leave {
 		c.stopSending()
-		return
+		return false
 	}
-	if s.timer != nil {
-		return
+	if s.alarm != nil {
+		return false
 	}
-	c.step(c.state.Outbox[0], self)
+	c.step(c.state.Outbox[0])
+	return s.stage >= claiming
 }
 
 // step begins what the first message of the outbox needs next.
-func (c *conversation) step(head domain.Unsent, self Self) {
+func (c *conversation) step(head domain.Unsent) {
 	s := c.sends
 	if head.State != domain.SendSending && c.all.system.now().Before(head.Due) {
 		c.wait(head.Due)
@@ -120,13 +136,13 @@ func (c *conversation) step(head domain.Unsent, self Self) {
 	switch {
 	case head.State == domain.SendUncertain:
 		s.stage, s.message = claiming, head.Message
-		c.ask(domain.ExpireSend{Message: head.Message}, c.stepped, self)
+		c.ask(domain.ExpireSend{Message: head.Message}, c.expired)
 	case head.State == domain.SendSending:
 		// Claimed, and no call of ours is under way: it was lost with whoever made it.
-		c.finish(domain.FinishSend{Message: head.Message, Claim: head.Claim, Failure: domain.Interrupted()}, self)
+		c.finish(domain.FinishSend{Message: head.Message, Claim: head.Claim, Failure: domain.Interrupted()})
 	case !s.turn.IsZero():
 		s.stage, s.message = claiming, head.Message
-		c.ask(domain.ClaimSend{Message: head.Message}, c.claimed, self)
+		c.ask(domain.ClaimSend{Message: head.Message}, c.claimed)
 	case c.all.cfg.Channels.reserve(c.state.Channel, reserve{c.state.Organization, c.state.ID, laneOf(head.Type)}):
 		s.stage = reserved
 	default:
@@ -134,30 +150,42 @@ func (c *conversation) step(head domain.Unsent, self Self) {
 	}
 }
 
-// ask has the conversation decide a command of its own.
-func (c *conversation) ask(cmd domain.Command, then func(Result), self Self) {
-	c.take(task{command: cmd, answers: &answers{then: then, results: make(Results, 1), missing: 1}}, self)
+// ask has the conversation decide a command of its own when it proceeds. Then
+// is called once, whatever happens. It doesn't count against maxStash: there are
+// one or two at a time.
+func (c *conversation) ask(cmd domain.Command, then func(Result)) {
+	w := c.begin()
+	w.stash = append(w.stash, task{command: cmd, answers: &answers{then: then, results: make(Results, 1), missing: 1}})
 }
 
-// stepped ends a step that changed the outbox, or didn't.
-func (c *conversation) stepped(r Result) {
-	c.sends.stage = resting
-	if r.Err != nil {
+// expired ends a wait for news.
+func (c *conversation) expired(r Result) { c.stepped(r.Err) }
+
+// stepped ends a step with the first message of the outbox. One that brought it
+// no further is tried again later.
+func (c *conversation) stepped(err error) {
+	s := c.sends
+	s.stage = resting
+	if err != nil || len(c.state.Outbox) > 0 && c.state.Outbox[0].Message == s.message {
 		c.retry()
 		return
 	}
-	c.sends.tries = 0
+	s.tries = 0
 }
 
 // claimed makes the call, now that nobody else will.
 func (c *conversation) claimed(r Result) {
 	s := c.sends
-	c.stepped(r)
-	m, known := c.work.known.Message(r.Message)
-	if r.Err != nil || !known {
-		return // not claimed: it may not go out any more, or not yet
+	if r.Err != nil {
+		c.stepped(r.Err)
+		return
 	}
-	s.stage, s.turn = calling, domain.ChannelID{}
+	m, known := c.work.known.Message(r.Message)
+	if !known || m.SendState != domain.SendSending {
+		c.stepped(nil) // not claimed, as it may not go out any more; or news of an earlier attempt came
+		return
+	}
+	s.stage, s.turn, s.tries = calling, domain.ChannelID{}, 0
 	c.all.cfg.Channels.call(attempt{
 		conversation: c.state.ID, organization: c.state.Organization, channel: c.state.Channel, message: m.ID, claim: m.AttemptStartedAt,
 		target: reactedTo(&m), lane: laneOf(m.Type),
@@ -183,48 +211,69 @@ func laneOf(t domain.MessageType) lane {
 }
 
 // attempted stores what came of a call. It may come to a conversation that
-// doesn't remember the call.
-func (c *conversation) attempted(a attempted, self Self) {
-	c.finish(domain.FinishSend{
+// doesn't remember the call, and works on another message by now.
+func (c *conversation) attempted(a attempted) {
+	outcome := domain.FinishSend{
 		Message: a.attempt.message, Claim: a.attempt.claim, Target: a.attempt.target,
-		Sent: a.sent, Failure: a.failure,
-	}, self)
+		Sent: a.sent, Failure: a.failure, Patience: c.all.cfg.Patience,
+	}
+	if c.sends.underWay() && c.sends.message != outcome.Message {
+		c.ask(outcome, func(r Result) {
+			if r.Err != nil {
+				c.unrecorded(outcome, r.Err)
+			}
+		})
+		return
+	}
+	c.finish(outcome)
 }
 
-func (c *conversation) finish(cmd domain.FinishSend, self Self) {
-	cmd.Patience = c.all.cfg.Patience
-	c.sends.outcome = &cmd
-	c.record(self)
+func (c *conversation) finish(outcome domain.FinishSend) {
+	outcome.Patience = c.all.cfg.Patience
+	c.sends.outcome = &outcome
+	c.record()
 }
 
-func (c *conversation) record(self Self) {
+func (c *conversation) record() {
 	s := c.sends
-	s.stage = recording
-	c.stopTimer()
-	outcome := *s.outcome
-	c.ask(outcome, func(r Result) { c.recorded(outcome, r) }, self)
+	outcome := s.outcome
+	s.stage, s.message = recording, outcome.Message
+	c.stopAlarm()
+	c.ask(*outcome, func(r Result) {
+		if s.outcome == outcome { // else better news came meanwhile
+			c.recorded(r.Err)
+		}
+	})
 }
+
+// maxRecordings is how often an outcome that is refused is offered.
+const maxRecordings = 3
 
 // recorded tries again what couldn't be stored: as long as the process lives,
 // what is known of an attempt isn't lost.
-func (c *conversation) recorded(outcome domain.FinishSend, r Result) {
+func (c *conversation) recorded(err error) {
 	s := c.sends
-	_, foreign := errors.AsType[*domain.MisroutedError](r.Err)
-	_, refused := errors.AsType[*domain.ValueError](r.Err)
+	_, foreign := errors.AsType[*domain.MisroutedError](err)
+	_, refused := errors.AsType[*domain.ValueError](err)
+	hopeless := refused || errors.Is(err, domain.ErrFailed)
 	switch {
-	case r.Err == nil:
+	case err == nil:
 		s.outcome, s.stage, s.tries = nil, resting, 0
 		return
-	case foreign && outcome.Sent != nil:
-		s.outcome.Sent = &domain.Sent{ProviderID: outcome.Sent.ProviderID} // the name is another customer's
-	case refused && s.tries > 0, errors.Is(r.Err, domain.ErrFailed):
-		c.all.cfg.Logger.Error("outcome of a send can't be stored", "conversation", c.state.ID, "message", outcome.Message, "error", r.Err)
+	case hopeless && s.tries+1 >= maxRecordings:
+		c.unrecorded(*s.outcome, err)
 		s.outcome, s.stage = nil, resting
-	case refused && outcome.Failure != nil:
-		bare := *outcome.Failure
+	case foreign && s.outcome.Sent != nil:
+		s.outcome.Sent = &domain.Sent{ProviderID: s.outcome.Sent.ProviderID} // the name is another customer's
+	case refused && s.outcome.Failure != nil:
+		bare := *s.outcome.Failure
 		bare.Text, s.outcome.Failure = "", &bare
 	}
 	c.retry()
+}
+
+func (c *conversation) unrecorded(outcome domain.FinishSend, err error) {
+	c.all.cfg.Logger.Error("outcome of a send can't be stored", "conversation", c.state.ID, "message", outcome.Message, "error", err)
 }
 
 // retry lets the stage rest for a while.
@@ -235,15 +284,16 @@ func (c *conversation) retry() {
 }
 
 func (c *conversation) wait(until time.Time) {
-	c.stopTimer()
-	system, pid := c.all.system, c.entry.pid
-	c.sends.timer = c.all.cfg.Wheel.Schedule(until, func() { system.Tell(pid, sendDue{}) })
+	c.stopAlarm()
+	system, pid, a := c.all.system, c.entry.pid, &alarm{}
+	a.timer = c.all.cfg.Wheel.Schedule(until, func() { system.Tell(pid, sendDue{a}) })
+	c.sends.alarm = a
 }
 
-func (c *conversation) stopTimer() {
-	if c.sends.timer != nil {
-		c.sends.timer.Stop()
-		c.sends.timer = nil
+func (c *conversation) stopAlarm() {
+	if c.sends.alarm != nil {
+		c.sends.alarm.timer.Stop()
+		c.sends.alarm = nil
 	}
 }
 
@@ -253,7 +303,7 @@ func (c *conversation) stopSending() {
 	if s == nil || s.underWay() {
 		return
 	}
-	c.stopTimer()
+	c.stopAlarm()
 	switch {
 	case !s.turn.IsZero():
 		c.all.cfg.Channels.unreserve(s.turn, c.state.ID)

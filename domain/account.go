@@ -81,20 +81,3 @@ var (
 	// ErrChannelChanged: the channel was changed while it was tested.
 	ErrChannelChanged = errors.New("the channel was changed meanwhile")
 )
-
-// Assignment is a conversation in the hands of an agent, as release-if means it.
-type Assignment struct {
-	Conversation ConversationID
-	Agent        UserID
-	Seq          int64      // the conversation's Assignment
-	Status       UserStatus // the agent's
-}
-
-// ReleaseReason is what the audit trail says of conversations that are released
-// because their agent has that status.
-func ReleaseReason(status UserStatus) string {
-	if status == UserSuspended {
-		return "user_suspended"
-	}
-	return "user_inactive"
-}

@@ -15,8 +15,9 @@ type Change struct {
 	Claims  []AliasClaim // the aliases the decision relies on
 	Merged  []ContactID  // to be marked as merged into the conversation's contact
 	Inserts []Message
-	Updates []Message   // every mutable column is written
-	Freed   []MessageID // of Updates: their idempotency keys, for the inserts
+	Updates []Message     // every mutable column is written
+	Freed   []MessageID   // of Updates: their idempotency keys, for the inserts
+	Files   []SettledFile // of Updates
 	Audit   []AuditEvent
 	Load    []LoadDelta // capacity taken and given back
 	Notices []Notice

@@ -2,15 +2,6 @@ package domain
 
 import "encoding/json"
 
-// AssignmentPolicy says who gives a channel's conversations to agents.
-type AssignmentPolicy string
-
-// The policies. With MANUAL agents take what they want.
-const (
-	AssignManual AssignmentPolicy = "MANUAL"
-	AssignAuto   AssignmentPolicy = "AUTO"
-)
-
 // MaxSendRate is the greatest number of messages per second that a channel can
 // be told to send: what WhatsApp grants the numbers that it trusts most.
 const MaxSendRate = 1000

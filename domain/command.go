@@ -53,6 +53,12 @@ type (
 		Event      AuditType
 		Reason     string
 	}
+	// Assign gives a PENDING conversation to To, because the policy of its
+	// channel says so, if it has been waiting since that very time.
+	Assign struct {
+		To    User
+		Since time.Time // the conversation's PendingSince that is meant
+	}
 )
 
 // Draft is an outbound message as an agent wrote it. A file's type may be left
@@ -62,8 +68,12 @@ type Draft struct {
 	Body      string
 	MediaURL  string
 	MediaType string
-	ReplyTo   MessageID
-	Metadata  MessageMetadata
+	// Attachment is a file of the organization that was uploaded: who makes the
+	// draft has looked that up, and put it into Metadata.Content, too. Then
+	// MediaURL is empty.
+	Attachment AttachmentID
+	ReplyTo    MessageID
+	Metadata   MessageMetadata
 }
 
 // Origin is where an inbound element came from: what a conversation needs to
@@ -194,6 +204,7 @@ func (Reopen) command()    {}
 func (Read) command()      {}
 func (Send) command()      {}
 func (ReleaseIf) command() {}
+func (Assign) command()    {}
 func (Receive) command()   {}
 
 func (CustomerMessage) inbound()  {}

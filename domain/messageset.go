@@ -29,10 +29,15 @@ func TargetsOf(cmd Command) Targets {
 		return Targets{IDs: []MessageID{cmd.Message}}
 	case FinishSend:
 		t := Targets{IDs: []MessageID{cmd.Message}}
+		if cmd.Sent != nil && cmd.Sent.ProviderID != "" {
+			t.ProviderIDs = []string{cmd.Sent.ProviderID}
+		}
 		if !cmd.Target.IsZero() {
 			t.IDs = append(t.IDs, cmd.Target)
 		}
 		return t
+	case MediaSettled:
+		return Targets{IDs: []MessageID{cmd.File.Message}}
 	case Receive:
 		return targetsOfEvent(cmd.Event)
 	}

@@ -101,8 +101,9 @@ func (d *decision) finishSend(cmd FinishSend) {
 		d.sent(m, cmd)
 		return
 	}
-	if m.SendState == "" || !m.AttemptStartedAt.Equal(cmd.Claim) {
-		return // settled by the platform meanwhile
+	under := m.SendState == SendSending || m.SendState == SendUncertain && cmd.Failure.Class != FailureUncertain
+	if !under || !m.AttemptStartedAt.Equal(cmd.Claim) {
+		return // told before, or settled by the platform meanwhile
 	}
 	d.unsent(m, *cmd.Failure, cmd.Patience)
 }
@@ -255,11 +256,14 @@ func contentOf(m *Message) Content {
 }
 
 // contactAlias is how the platform knows the customer.
-func contactAlias(c *Conversation) Alias {
-	a := Alias{Kind: AliasPSID, Value: c.ContactAlias}
-	if c.Provider == WhatsApp {
+func contactAlias(c *Conversation) Alias { return AliasOf(c.Provider, c.ContactAlias) }
+
+// AliasOf is the alias that a contact's provider id is.
+func AliasOf(provider Provider, id string) Alias {
+	a := Alias{Kind: AliasPSID, Value: id}
+	if provider == WhatsApp {
 		a.Kind = AliasUserID
-		if isNumber(c.ContactAlias) {
+		if isNumber(id) {
 			a.Kind = AliasNumber
 		}
 	}

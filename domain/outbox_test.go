@@ -402,3 +402,34 @@ func TestADraftIsCheckedByItsPlatform(t *testing.T) {
 		require.Equal(t, &File{Link: "https://a.example/1", MimeType: c.draft.MediaType}, OutgoingOf(&th.c, &m, th.now).Content.File)
 	}
 }
+
+func TestAnOutcomeCountsOnce(t *testing.T) {
+	t.Parallel()
+	th := inState(t, Assigned, alice)
+	id := th.send("")
+	at, _ := th.claim(id)
+	outcome := FinishSend{Message: id, Claim: at, Failure: failureOf(FailureThrottleChannel), Patience: patience}
+	th.must(outcome)
+	change := th.must(outcome)
+	require.True(t, change.IsZero(), "told again after a commit of unknown outcome")
+	require.Zero(t, th.message(id).Attempts)
+
+	at, _ = th.claim(id)
+	th.must(FinishSend{Message: id, Claim: at, Failure: Interrupted(), Patience: patience})
+	until := th.message(id).NextAttemptAt
+	th.must(FinishSend{Message: id, Claim: at, Failure: Interrupted(), Patience: patience})
+	require.Equal(t, until, th.message(id).NextAttemptAt, "doubt twice isn't doubt for longer")
+}
+
+// An echo that doesn't say that it is ours becomes a row; the platform's id is
+// that row's then, and what we sent is settled without.
+func TestAnEchoThatDoesNotNameUsComesFirst(t *testing.T) {
+	t.Parallel()
+	th := inState(t, Assigned, alice)
+	id := th.send("")
+	at, _ := th.claim(id)
+	th.receive(BusinessEcho{ProviderID: "out-1", At: testStart, Type: TypeText, Body: "answer"})
+	th.must(FinishSend{Message: id, Claim: at, Sent: &Sent{ProviderID: "out-1"}, Patience: patience})
+	require.Equal(t, StatusSent, th.message(id).Status)
+	require.Empty(t, th.message(id).ProviderMessageID)
+}

@@ -76,6 +76,7 @@ func rowID(e InboundEvent) string {
 }
 
 func (d *decision) customerMessage(o Origin, e CustomerMessage) {
+	e.Metadata.Media = d.expectMedia(e.Metadata.Media)
 	m := Message{
 		Direction: Inbound, Type: e.Type, Body: e.Body, MediaType: e.MediaType, Status: StatusDelivered,
 		ProviderMessageID: e.ProviderID, ReplyToProvider: e.ReplyTo, ProviderAt: e.At, Metadata: e.Metadata,
@@ -188,6 +189,7 @@ func (d *decision) businessEcho(o Origin, e BusinessEcho) {
 	}
 	// Nobody waits for an answer in a thread that the business began elsewhere:
 	// the customer's reply reopens it.
+	e.Metadata.Media = d.expectMedia(e.Metadata.Media)
 	d.open(o, Completed)
 	d.rely(o)
 	d.insert(Message{

@@ -65,7 +65,7 @@ func (d *decision) draft(cmd Send) (Message, error) {
 	draft := cmd.Draft
 	m := Message{
 		Direction: Outbound, Agent: cmd.By.User, Type: draft.Type, Body: draft.Body,
-		MediaURL: draft.MediaURL, MediaType: draft.MediaType, ReplyTo: draft.ReplyTo, Metadata: draft.Metadata,
+		MediaURL: draft.MediaURL, Attachment: draft.Attachment, MediaType: draft.MediaType, ReplyTo: draft.ReplyTo, Metadata: draft.Metadata,
 		Status: StatusPending, SendState: SendQueued, IdempotencyKey: cmd.Key, RequestHash: cmd.Hash,
 	}
 	if err := d.refer(&m); err != nil {

@@ -27,7 +27,9 @@ func (d *decision) settle(m Message, e StatusReport) {
 	if m.Direction != Outbound {
 		return
 	}
-	learned := m.ProviderMessageID == "" && e.ProviderID != ""
+	other, taken := d.known.provider(e.ProviderID)
+	taken = taken && other.ID != m.ID // an echo that didn't name us came before, and is a row of its own
+	learned := m.ProviderMessageID == "" && e.ProviderID != "" && !taken
 	if learned {
 		m.ProviderMessageID = e.ProviderID
 	}

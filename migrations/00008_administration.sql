@@ -3,10 +3,6 @@
 -- +goose Up
 -- GET /api/users, by name.
 CREATE INDEX users_organization_name ON users (organization_id, name, id);
--- Conversations of users who may not work any more: few users, and none of
--- them holds one for long.
-CREATE INDEX users_to_relieve ON users (id) WHERE status <> 'ACTIVE' AND assigned_count > 0;
-
 ALTER TABLE webhook_dead_letters
     -- Which secret signed the POST, by a fingerprint: a replay is believed about
     -- a channel that is bound to the same one. Null: kept before this was noted.
@@ -25,4 +21,4 @@ CREATE INDEX webhook_dead_letters_requested ON webhook_dead_letters (replay_requ
 -- +goose Down
 DROP INDEX webhook_dead_letters_requested, webhook_dead_letters_organization;
 ALTER TABLE webhook_dead_letters DROP COLUMN attempted_at, DROP COLUMN replay_requested_at, DROP COLUMN signed_by;
-DROP INDEX users_to_relieve, users_organization_name;
+DROP INDEX users_organization_name;

@@ -9,6 +9,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
 	"github.com/stretchr/testify/require"
 
 	"github.com/chatopshub/chatopshub/migrations"
@@ -45,7 +48,7 @@ func TestUpDownUp(t *testing.T) {
 		schema := catalog(t, db)
 		require.NotEqual(t, before, schema)
 
-		files, err := fs.Glob(migrations.Files, "*.sql")
+		files, err := fs.Glob(migrations.Files, "*")
 		require.NoError(t, err)
 		for range files {
 			require.NoError(t, migrations.Down(t.Context(), db, logger))
@@ -128,7 +131,7 @@ func TestStatus(t *testing.T) {
 	}
 	require.Empty(t, pending())
 	require.NoError(t, migrations.Down(t.Context(), db, logger))
-	files, err := fs.Glob(migrations.Files, "*.sql")
+	files, err := fs.Glob(migrations.Files, "*")
 	require.NoError(t, err)
 	require.Equal(t, files[len(files)-1:], pending())
 }
@@ -163,4 +166,18 @@ func TestADatabaseThatIsAway(t *testing.T) {
 	require.ErrorContains(t, migrations.Down(t.Context(), db, logger), "migrate down: ")
 	_, err = migrations.Status(t.Context(), db)
 	require.ErrorContains(t, err, "migration status: ")
+}
+
+// TestRiverIsMigratedWhole fails when the module River was updated and wants
+// more tables than a migration of ours makes.
+func TestRiverIsMigratedWhole(t *testing.T) {
+	t.Parallel()
+	pool, err := pgxpool.New(t.Context(), persistencetest.New(t).URL)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: logger})
+	require.NoError(t, err)
+	result, err := migrator.Validate(t.Context(), nil)
+	require.NoError(t, err)
+	require.True(t, result.OK, result.Messages)
 }

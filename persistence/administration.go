@@ -147,21 +147,6 @@ func patchedFields(p domain.UserPatch) map[string]any {
 	return fields
 }
 
-// AssignmentsToEnd are up to limit conversations in the hands of users who
-// aren't ACTIVE; of the given one, or, with a zero id, of anybody in any
-// organization.
-func (u *Users) AssignmentsToEnd(ctx context.Context, of domain.UserID, limit int) ([]domain.Assignment, error) {
-	rows, err := u.reads.pool.Query(ctx, u.reads.queries.AssignmentsToEnd, of, limit)
-	if err != nil {
-		return nil, readError("read assignments to end", err)
-	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a domain.Assignment, err error) {
-		err = row.Scan(&a.Conversation, &a.Agent, &a.Seq, (*string)(&a.Status))
-		return a, err
-	})
-	return found, readError("read assignments to end", err)
-}
-
 // audited is what an administrator did, for admin_audit.
 type audited struct {
 	action, subject string

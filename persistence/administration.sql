@@ -56,13 +56,5 @@ SELECT EXISTS (SELECT FROM users WHERE organization_id = $1 AND role = 'ADMIN' A
 -- name: audit
 INSERT INTO admin_audit (organization_id, actor_id, action, subject, metadata) VALUES ($1, $2, $3, $4, $5)
 
--- name: assignments-to-end
--- What users hold who may not work; a user's own, or anybody's.
-SELECT c.id, c.assigned_agent_id, c.assignment_seq, u.status::text
-FROM users u
-JOIN conversations c ON c.assigned_agent_id = u.id AND c.status = 'ASSIGNED'
-WHERE u.status <> 'ACTIVE' AND u.assigned_count > 0 AND ($1::uuid IS NULL OR u.id = $1)
-LIMIT $2
-
 -- name: add-organization
 INSERT INTO organizations (name, slug) VALUES ($1, $2) RETURNING id

@@ -157,31 +157,6 @@ func TestAdminsDeposeEachOther(t *testing.T) {
 	}
 }
 
-func TestAssignmentsToEndAreThoseOfUsersWhoMayNotWork(t *testing.T) {
-	t.Parallel()
-	database := persistencetest.New(t)
-	n := newTenant(t, database, "one")
-	ada, kay := n.agent("Ada"), n.agent("Kay")
-	adas, kays := n.conversation(number(1), "", 0), n.conversation(number(2), "", 0)
-	n.assign(adas, ada)
-	n.assign(kays, kay)
-	n.exec(`UPDATE users SET assigned_count = 1`)
-	n.exec(`UPDATE conversations SET assignment_seq = 7`)
-	users := persistence.NewUsers(openReads(t, database))
-	toEnd := func(of domain.UserID) []domain.Assignment {
-		found, err := users.AssignmentsToEnd(t.Context(), of, 10)
-		require.NoError(t, err)
-		return found
-	}
-	require.Empty(t, toEnd(domain.UserID{}))
-	n.exec(`UPDATE users SET status = 'SUSPENDED' WHERE id = $1`, ada)
-	n.exec(`UPDATE users SET status = 'INACTIVE' WHERE id = $1`, kay)
-	require.Equal(t, []domain.Assignment{{Conversation: adas, Agent: ada, Seq: 7, Status: domain.UserSuspended}}, toEnd(ada))
-	require.Len(t, toEnd(domain.UserID{}), 2)
-	n.exec(`UPDATE conversations SET status = 'COMPLETED' WHERE id = $1`, kays)
-	require.Empty(t, toEnd(kay), "a completed one remembers its holder")
-}
-
 func TestAnOrganizationComesWithItsAdmin(t *testing.T) {
 	t.Parallel()
 	database := persistencetest.New(t)

@@ -51,7 +51,7 @@ func (c *channelCase) create(external string) domain.ChannelID {
 	c.t.Helper()
 	id, err := c.channels.Create(c.t.Context(), c.boss, domain.ChannelDraft{
 		Provider: domain.WhatsApp, Name: "Support", ExternalID: external, BusinessAccount: "77", AccessToken: openToken,
-		WebhookSecret: openSecret, AssignmentPolicy: domain.AssignManual, SendRate: 40,
+		WebhookSecret: openSecret, AssignmentPolicy: domain.AssignManually, SendRate: 40,
 	})
 	require.NoError(c.t, err)
 	return id
@@ -93,7 +93,7 @@ func TestSecretsOfChannelsAreSealedAndMasked(t *testing.T) {
 	require.Equal(t, domain.ChannelView{
 		ID: id, Name: "Support", Provider: domain.WhatsApp, Status: domain.ChannelInactive,
 		Config:        &domain.ChannelConfigView{PhoneNumberID: "4711", BusinessAccountID: "77", AccessToken: "••••x4f2"},
-		WebhookSecret: &secret, AssignmentPolicy: domain.AssignManual, SendRate: new(40),
+		WebhookSecret: &secret, AssignmentPolicy: domain.AssignManually, SendRate: new(40),
 		CreatedAt: view.CreatedAt, UpdatedAt: view.UpdatedAt,
 	}, view)
 	require.Equal(t, 1, count(t, database, `SELECT count(*) FROM channels WHERE id = $1 AND config->>'accessToken' LIKE 'sealed.1.%' AND webhook_secret LIKE 'sealed.1.%'`, id))
@@ -121,7 +121,7 @@ func TestAChannelIsChangedFieldByField(t *testing.T) {
 	after.UpdatedAt = before.UpdatedAt
 	require.Equal(t, before, after, "nothing given, nothing changed")
 
-	auto, name, none, zero := domain.AssignAuto, "Sales", "", 0
+	auto, name, none, zero := domain.AssignAutomatically, "Sales", "", 0
 	require.NoError(t, c.update(id, domain.ChannelPatch{Name: &name, AssignmentPolicy: &auto, SendRate: &zero, WebhookSecret: &none, AccessToken: new("another token 9999")}))
 	view := c.get(id)
 	require.Equal(t, "Sales", view.Name)

@@ -3,7 +3,7 @@
 -- name: load-conversations
 -- What is unsent has an index of its own: where nothing is, that is one look. The
 -- arrays are in the order of the rows that they are made of; ORDER BY in each of
--- them would cost as much as all the rest where there is nothing.
+-- them would add a third to the whole query, also where nothing is.
 SELECT c.id, c.organization_id, c.channel_id, c.contact_id, ch.provider::text, c.status::text,
        c.assigned_agent_id, c.assigned_at, c.assignment_seq,
        c.pending_since, c.last_message_at, c.last_inbound_at, c.first_response_at, c.window_expires_at, c.unread_count,

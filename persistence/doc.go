@@ -66,6 +66,10 @@
 // what is unsent alone, by channel: what lies before a channel that doesn't send is
 // stepped over. [ChannelHealth] notes that a channel can't send, or can again.
 //
+// [Attachments] has the rows of files, [Blobs] their content, in a folder. What
+// is still to be fetched is a pending row, written with its message; the message
+// and its file are settled in one batch.
+//
 // [Registry] holds the configuration (channels and users) in memory, because
 // every webhook and request asks for it, and which sessions have ended. It
 // follows a log of changes that triggers write, by LISTEN and, as the safety

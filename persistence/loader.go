@@ -124,10 +124,9 @@ func scanConversation(row pgx.CollectableRow) (domain.Conversation, error) {
 // unsentColumns is the outbox of a conversation as load-conversations brings it;
 // NULL, thus nil, where nothing is unsent.
 type unsentColumns struct {
-	ids         []domain.MessageID
-	types       []string
-	states      []string
-	claims, due []*time.Time
+	ids           []domain.MessageID
+	types, states []string
+	claims, due   []*time.Time
 }
 
 func (u *unsentColumns) outbox() []domain.Unsent {
@@ -137,7 +136,8 @@ func (u *unsentColumns) outbox() []domain.Unsent {
 	outbox := make([]domain.Unsent, len(u.ids))
 	for i, id := range u.ids {
 		outbox[i] = domain.Unsent{
-			Message: id, Type: domain.MessageType(u.types[i]), State: domain.SendState(u.states[i]), Claim: orZero(u.claims[i]), Due: orZero(u.due[i]),
+			Message: id, Type: domain.MessageType(u.types[i]), State: domain.SendState(u.states[i]),
+			Claim: orZero(u.claims[i]), Due: orZero(u.due[i]),
 		}
 	}
 	return outbox

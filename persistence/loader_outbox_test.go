@@ -18,7 +18,7 @@ func (n *tenant) unsent(conversation domain.ConversationID, state domain.SendSta
 	m := n.message(conversation, domain.Message{Direction: domain.Outbound, Status: domain.StatusPending})
 	n.exec(`UPDATE messages SET send_state = $2, attempt_started_at = $3, next_attempt_at = $4 WHERE id = $1`,
 		m.ID, string(state), orNull(claim), orNull(next))
-	return domain.Unsent{Message: m.ID, Type: domain.TypeText, State: state, Claim: claim, Due: next}
+	return domain.Unsent{Message: m.ID, Type: m.Type, State: state, Claim: claim, Due: next}
 }
 
 func TestLoadReadsTheOutboxOldestFirst(t *testing.T) {

@@ -40,6 +40,7 @@ type messageRow struct {
 	DeletedAt         *time.Time            `db:"deleted_at"`
 	CreatedAt         time.Time             `db:"created_at"`
 	UpdatedAt         time.Time             `db:"updated_at"`
+	Attachment        domain.AttachmentID   `db:"attachment_id"`
 }
 
 // columns is where the columns of a message go.
@@ -48,7 +49,7 @@ func (r *messageRow) columns() []any {
 		&r.ID, &r.Conversation, &r.Direction, &r.Agent, &r.Type, &r.Body, &r.MediaURL, &r.MediaType, &r.ProviderMessageID,
 		&r.Status, &r.SendState, &r.Attempts, &r.AttemptStartedAt, &r.NextAttemptAt, &r.ReplyTo, &r.Metadata,
 		&r.ErrorCode, &r.ErrorMessage, &r.IdempotencyKey, &r.RequestHash,
-		&r.ProviderAt, &r.EditedAt, &r.DeletedAt, &r.CreatedAt, &r.UpdatedAt,
+		&r.ProviderAt, &r.EditedAt, &r.DeletedAt, &r.CreatedAt, &r.UpdatedAt, &r.Attachment,
 	}
 }
 
@@ -63,7 +64,7 @@ func (r *messageRow) message() (domain.Message, error) {
 		ReplyTo: r.ReplyTo, ErrorCode: orZero(r.ErrorCode), ErrorMessage: orZero(r.ErrorMessage),
 		IdempotencyKey: orZero(r.IdempotencyKey), RequestHash: r.RequestHash,
 		ProviderAt: orZero(r.ProviderAt), EditedAt: orZero(r.EditedAt), DeletedAt: orZero(r.DeletedAt),
-		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Attachment: r.Attachment,
 	}
 	if err := json.Unmarshal(r.Metadata, &m.Metadata); err != nil {
 		return m, fmt.Errorf("metadata of message %s: %w", r.ID, err)
@@ -116,7 +117,7 @@ func (c *Conversations) messages(ctx context.Context, org domain.OrganizationID,
 		if err != nil {
 			return nil, err
 		}
-		views[i] = domain.MessageViewOf(id, m, attachments[m.ID])
+		views[i] = domain.MessageViewOf(id, m, attachments[m.ID], c.link)
 	}
 	return views, nil
 }

@@ -43,7 +43,7 @@ SELECT w.n,
        m.id, m.conversation_id, m.direction::text, m.agent_id, m.type::text, m.body, m.media_url, m.media_type, m.provider_message_id,
        m.status::text, m.send_state::text, m.attempts, m.attempt_started_at, m.next_attempt_at, m.reply_to, m.metadata,
        m.error_code, m.error_message, m.idempotency_key, m.request_hash,
-       m.provider_timestamp, m.edited_at, m.deleted_at, m.created_at, m.updated_at
+       m.provider_timestamp, m.edited_at, m.deleted_at, m.created_at, m.updated_at, m.attachment_id
 FROM wanted w
 JOIN messages m ON m.id = w.id
 ORDER BY w.n, m.id
@@ -54,7 +54,7 @@ ORDER BY w.n, m.id
 SELECT m.id, m.conversation_id, m.direction::text AS direction, m.agent_id, m.type::text AS type, m.body, m.media_url,
        m.media_type, m.provider_message_id, m.status::text AS status, m.send_state::text AS send_state, m.attempts,
        m.attempt_started_at, m.next_attempt_at, m.reply_to, m.metadata, m.error_code, m.error_message, m.idempotency_key,
-       m.request_hash, m.provider_timestamp, m.edited_at, m.deleted_at, m.created_at, m.updated_at
+       m.request_hash, m.provider_timestamp, m.edited_at, m.deleted_at, m.created_at, m.updated_at, m.attachment_id
 FROM messages m
 WHERE m.conversation_id = $2 AND m.organization_id = $1
     AND m.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)

@@ -89,7 +89,7 @@ func TestTheNewestInboundMessage(t *testing.T) {
 	database := persistencetest.New(t)
 	n, stranger := newTenant(t, database, "one"), newTenant(t, database, "two")
 	id := n.conversation(number(1), "", 0)
-	reads := persistence.NewConversations(openReads(t, database))
+	reads := persistence.NewConversations(openReads(t, database), nil)
 	newest := func(org domain.OrganizationID) string {
 		t.Helper()
 		found, err := reads.NewestInbound(t.Context(), org, id)

@@ -31,6 +31,12 @@ type queries struct {
 	AttachmentsOfMessages      string `query:"attachments-of-messages"`
 	AuditPage                  string `query:"audit-page"`
 
+	StoredAttachment   string `query:"stored-attachment"`
+	AddAttachment      string `query:"add-attachment"`
+	WaitingAttachments string `query:"waiting-attachments"`
+	PendingAttachment  string `query:"pending-attachment"`
+	ForgetAttachment   string `query:"forget-attachment"`
+
 	UsersByEmail string `query:"users-by-email"`
 	Agents       string `query:"agents"`
 
@@ -42,7 +48,6 @@ type queries struct {
 	ChangeUser       string `query:"change-user"`
 	HasAdmin         string `query:"has-admin"`
 	Audit            string `query:"audit"`
-	AssignmentsToEnd string `query:"assignments-to-end"`
 	AddOrganization  string `query:"add-organization"`
 
 	ListChannels     string `query:"list-channels"`
@@ -60,6 +65,18 @@ type queries struct {
 	PickContacts      string `query:"pick-contacts"`
 	ContactView       string `query:"contact-view"`
 	AliasesOfContacts string `query:"aliases-of-contacts"`
+
+	RecordAgentSessions string `query:"record-agent-sessions"`
+	RenewNode           string `query:"renew-node"`
+	LeaveNode           string `query:"leave-node"`
+	ForgetNodes         string `query:"forget-nodes"`
+	EndOrphanedSessions string `query:"end-orphaned-sessions"`
+	AbsentAgents        string `query:"absent-agents"`
+
+	HeldConversations    string `query:"held-conversations"`
+	Seats                string `query:"seats"`
+	WaitingConversations string `query:"waiting-conversations"`
+	WaitingOrganizations string `query:"waiting-organizations"`
 
 	StartSession        string `query:"start-session"`
 	LockSession         string `query:"lock-session"`
@@ -86,6 +103,9 @@ type queries struct {
 	NewestInbound    string `query:"newest-inbound"`
 	FailChannel      string `query:"fail-channel"`
 	RecoverChannel   string `query:"recover-channel"`
+
+	ClaimChannelChecks string `query:"claim-channel-checks"`
+	NoteChannel        string `query:"note-channel"`
 
 	KnownAliases   string `query:"known-aliases"`
 	ConversationOf string `query:"conversation-of-message"`

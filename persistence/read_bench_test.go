@@ -77,7 +77,7 @@ func BenchmarkReads(b *testing.B) {
 	reads, err := persistence.OpenReads(b.Context(), persistence.Config{URL: db.URL})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, reads.Close()) })
-	conversations, contacts := persistence.NewConversations(reads), persistence.NewContacts(reads)
+	conversations, contacts := persistence.NewConversations(reads, nil), persistence.NewContacts(reads)
 	running(b, conversations.Run)
 
 	list := func(filter domain.ConversationFilter) func(int) error {

@@ -38,7 +38,7 @@ func TestReadsNeverGoThroughATable(t *testing.T) {
 	require.NoError(t, db.SQL.QueryRow(`SELECT id FROM users ORDER BY id LIMIT 1`).Scan(&agent))
 	var conversation domain.ConversationID
 	require.NoError(t, db.SQL.QueryRow(`SELECT id FROM conversations LIMIT 1`).Scan(&conversation))
-	conversations := NewConversations(reads)
+	conversations := NewConversations(reads, nil)
 	q, org, channel := reads.queries, "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000c"
 	all, some := []string{"PENDING", "ASSIGNED", "COMPLETED"}, [][16]byte{conversation}
 	patterns := containingWords("hello")

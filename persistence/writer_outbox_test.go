@@ -30,12 +30,9 @@ func newSender(t *testing.T, w *persistence.Writer, n *tenant, number string) *s
 }
 
 func (s *sender) template(body, key string) domain.Send {
-	return domain.Send{By: s.by, Key: key, Hash: []byte("hash of " + body), Draft: domain.Draft{
-		Type: domain.TypeTemplate, Body: body,
-		Metadata: domain.MessageMetadata{Content: &domain.Content{
-			Type: domain.TypeTemplate, Template: &domain.Template{Name: "hello", Language: "en"},
-		}},
-	}}
+	cmd := send(s.by, body)
+	cmd.Key, cmd.Hash = key, []byte("hash of "+body)
+	return cmd
 }
 
 // step submits cmd; the message that it leaves is the last.

@@ -18,8 +18,10 @@ import (
 
 func send(by domain.Caller, body string) domain.Send {
 	return domain.Send{By: by, Draft: domain.Draft{
-		Type: domain.TypeTemplate, Body: body, // may be sent at any time
-		Metadata: domain.MessageMetadata{Content: &domain.Content{Template: &domain.Template{Name: "hello", Language: "en"}}},
+		Type: domain.TypeTemplate, Body: body,
+		Metadata: domain.MessageMetadata{Content: &domain.Content{
+			Type: domain.TypeTemplate, Template: &domain.Template{Name: "hello", Language: "en"},
+		}},
 	}}
 }
 

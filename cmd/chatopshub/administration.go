@@ -14,21 +14,26 @@ import (
 	"github.com/chatopshub/chatopshub/transport/webhook"
 )
 
-// reliefEvery is how often it is looked for conversations of users who may not
-// work any more.
-const reliefEvery = 15 * time.Second
-
 // administration plugs in what administrators use, and runs what follows from
 // what they do.
 func (p *program) administration(config *rest.Config, hooks *webhook.Handler) {
 	users := persistence.NewUsers(p.store.reads)
-	relief := actors.NewRelief(p.actors.inbox, users, reliefEvery, p.logger.With("part", "relief"))
 	letters := letterOffice{p.store.deadLetters, hooks}
-	config.Accounts, config.Relief = users, relief
+	config.Accounts, config.Relief = users, relief{p.actors.releases}
 	config.Channels, config.Platforms = persistence.NewChannels(p.store.reads, p.store.sealer), identifier{p.platform.client}
 	config.Contacts, config.DeadLetters = persistence.NewContacts(p.store.reads), letters
-	p.keep("relief", relief.Run)
 	p.keep("replays", func(ctx context.Context) error { p.replayRequested(ctx, letters); return nil })
+}
+
+// relief takes conversations from users who may not work any more. What it
+// leaves, because it was interrupted, the reconciler of agents finds.
+type relief struct{ releases *actors.Releases }
+
+// Relieve implements rest.Relief.
+func (r relief) Relieve(ctx context.Context, org domain.OrganizationID, user domain.UserID) error {
+	return r.releases.Release(ctx, domain.AgentRelease{
+		Organization: org, Agent: user, Event: domain.AuditReleased, Reason: domain.ReasonSuspended,
+	})
 }
 
 // identifier asks the Graph API who a channel is.

@@ -71,7 +71,7 @@ func TestASuspendedAgentLosesSocketsTokensAndConversations(t *testing.T) {
 		require.True(t, o.pending(id), "put back when the call answers")
 	}
 	require.Zero(t, o.count(`SELECT assigned_count FROM users WHERE id = $1`, ada.id))
-	require.Equal(t, 5, o.count(`SELECT count(*) FROM conversation_events WHERE event_type = 'RELEASED' AND metadata->>'reason' = 'user_suspended' AND actor_id IS NULL`))
+	require.Equal(t, 5, o.count(`SELECT count(*) FROM conversation_events WHERE event_type = 'RELEASED' AND metadata->>'reason' = 'suspended' AND actor_id IS NULL`))
 	require.Equal(t, http.StatusUnauthorized, o.call(ada, http.MethodGet, "/api/auth/me", nil).status)
 	select {
 	case <-socket.closed:
@@ -96,8 +96,8 @@ func TestASuspensionThatWasInterruptedIsFinished(t *testing.T) {
 	o.exec(`UPDATE users SET status = 'INACTIVE' WHERE id = $1`, ada.id) // and no more of the call than that
 	require.False(t, o.pending(id))
 	runProgram(t, db) // another node, or this one again
-	require.Eventually(t, func() bool { return o.pending(id) }, 10*time.Second, 10*time.Millisecond)
-	require.Equal(t, 1, o.count(`SELECT count(*) FROM conversation_events WHERE event_type = 'RELEASED' AND metadata->>'reason' = 'user_inactive'`))
+	require.Eventually(t, func() bool { return o.pending(id) }, 20*time.Second, 10*time.Millisecond)
+	require.Equal(t, 1, o.count(`SELECT count(*) FROM conversation_events WHERE event_type = 'RELEASED' AND metadata->>'reason' = 'suspended'`))
 	o.checkTrail()
 }
 

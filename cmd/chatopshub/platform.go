@@ -13,8 +13,11 @@ import (
 // platform makes the calls of channels to their platforms, with each channel's
 // own credentials.
 type platform struct {
-	client   *graph.Client
-	registry *persistence.Registry
+	client      *graph.Client
+	registry    *persistence.Registry
+	attachments *persistence.Attachments
+	blobs       *persistence.Blobs
+	atMeta      bool // the client calls Meta itself, no stand-in
 }
 
 // Send implements actors.Platform.
@@ -22,6 +25,11 @@ func (p *platform) Send(ctx context.Context, ch domain.Channel, m domain.Outgoin
 	account, err := p.account(ch.ID)
 	if err != nil {
 		return domain.Sent{}, err
+	}
+	if f := m.Content.File; f != nil && !f.Attachment.IsZero() {
+		if m.Content.File, err = p.bring(ctx, account, ch, m.Content); err != nil {
+			return domain.Sent{}, err
+		}
 	}
 	return p.client.Send(ctx, account, m)
 }
@@ -31,7 +39,26 @@ func (p *platform) account(id domain.ChannelID) (graph.Account, error) {
 	if err != nil {
 		return graph.Account{}, err
 	}
-	return graph.Account{Provider: c.Channel.Provider, ID: c.Channel.ExternalID, Token: graph.Secret(c.Token)}, nil
+	if p.atMeta && c.Token == persistence.SeedGraphToken { // no stranger is to see even this token
+		return graph.Account{}, &domain.CallError{Class: domain.FailureChannel, Code: domain.CallUnsendable, Text: playedChannel}
+	}
+	return accountOf(c), nil
+}
+
+// accountOf is a channel as its platform knows it.
+func accountOf(c domain.Credentials) graph.Account {
+	return graph.Account{Provider: c.Channel.Provider, ID: c.Channel.ExternalID, Token: graph.Secret(c.Token)}
+}
+
+// playedChannel is why a channel of the simulator can't call Meta.
+const playedChannel = "the channel is the simulator's, and this server calls Meta: " +
+	"run `chatopshub simulate --serve`, or point META_GRAPH_URL at a running simulator"
+
+// played reports whether the channel is one of the simulator's that has nobody
+// to call.
+func (p *platform) played(id domain.ChannelID) bool {
+	c, err := p.registry.Credentials(id)
+	return err == nil && p.atMeta && c.Token == persistence.SeedGraphToken
 }
 
 // channelHealth keeps what the platforms refuse.
@@ -49,17 +76,20 @@ const callTimeout = 20 * time.Second
 
 func (p *program) openPlatform(context.Context) error {
 	client, err := graph.New(graph.Config{
-		BaseURL: p.cfg.Meta.GraphURL, Version: p.cfg.Meta.GraphVersion, Timeout: callTimeout,
+		BaseURL: p.cfg.Meta.GraphURL, Version: p.cfg.Meta.GraphVersion, Timeout: callTimeout, RootCAs: p.around.platformCAs,
 	})
 	if err != nil {
 		return err
 	}
 	p.onClose("platform connections", func(context.Context) error { client.Close(); return nil })
-	p.platform = &platform{client: client, registry: p.store.registry}
+	p.platform = &platform{
+		client: client, registry: p.store.registry, attachments: p.store.attachments, blobs: p.blobs,
+		atMeta: p.cfg.Meta.GraphURL == graph.DefaultBaseURL,
+	}
 	a := p.actors
 	a.channels = actors.NewChannels(a.system, actors.ChannelsConfig{
 		Platform: p.platform, Registry: p.store.registry, Health: channelHealth{persistence.NewChannelHealth(p.store.reads)},
-		Wheel: a.wheel, Logger: p.logger.With("part", "channels"), Directory: actors.DirectoryConfig{IdleTTL: channelIdleTTL},
+		Logger: p.logger.With("part", "channels"), Directory: actors.DirectoryConfig{IdleTTL: channelIdleTTL},
 	})
 	// After the conversations: what they have under way is recorded by them.
 	p.onClose("channels", a.channels.Close)

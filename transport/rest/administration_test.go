@@ -116,7 +116,7 @@ func TestAChannelTakesWhatItsProviderHas(t *testing.T) {
 	require.Equal(t, 201, a.status, "%s", a.raw)
 	require.Equal(t, domain.ChannelDraft{
 		Provider: domain.WhatsApp, Name: "Line", ExternalID: "4711", AccessToken: "EAAG12345", WebhookSecret: "0123456789abcdef",
-		AssignmentPolicy: domain.AssignManual, SendRate: 40,
+		AssignmentPolicy: domain.AssignManually, SendRate: 40,
 	}, f.channels.draft)
 	for body, field := range map[string]string{
 		`{"provider":"WHATSAPP","name":"x","config":{"pageId":"1","accessToken":"EAAG12345"}}`:                               "body.config.pageId",

@@ -96,11 +96,12 @@ func TestEveryRouteForEveryCaller(t *testing.T) {
 	s, err := newServer(f.config)
 	require.NoError(t, err)
 	require.Len(t, s.routes, len(routesOf(s.router)), "every route of the router is in the table")
+	f.keepFile()
 	for _, op := range s.routes {
 		for _, c := range f.callers() {
 			name := fmt.Sprintf("%s %s, %s", op.method, op.path, c.name)
 			status, code := expected(op, c)
-			a := f.bearer(op.method, f.path(op.path), c.authorization, f.bodyOf(op))
+			a := f.callAs(op, c)
 			require.Equal(t, status, a.status, "%s: %s", name, a.raw)
 			require.Equal(t, status == http.StatusUnauthorized, a.header.Get("WWW-Authenticate") != "", name)
 			if code != "" {
@@ -115,6 +116,29 @@ func TestEveryRouteForEveryCaller(t *testing.T) {
 			}
 		}
 	}
+}
+
+// callAs calls the operation with what it takes.
+func (f *fixture) callAs(op operation, c caller) answer {
+	if !op.transfer || op.method == http.MethodGet {
+		return f.bearer(op.method, f.path(op.path), c.authorization, f.bodyOf(op))
+	}
+	body, contentType := form(f.t, formPart{"file", "a.png", "image/png", picture})
+	r := f.request(op.method, f.path(op.path), body)
+	r.Header.Set("Content-Type", contentType)
+	if c.authorization != "" {
+		r.Header.Set("Authorization", c.authorization)
+	}
+	return f.send(r)
+}
+
+// keepFile keeps a file under the id that every path of the fixture has.
+func (f *fixture) keepFile() {
+	id, _ := f.uploaded(f.agent, "a.png", picture)
+	file := f.files.rows[id]
+	file.Attachment = domain.AttachmentID(f.conversation)
+	f.files.rows[file.Attachment] = file
+	f.files.content[domain.FileKey{Organization: f.org, Attachment: file.Attachment}] = picture
 }
 
 // bodyOf is a body that the operation takes.

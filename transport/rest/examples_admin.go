@@ -16,7 +16,7 @@ func exampleChannel() domain.ChannelView {
 	v := domain.ChannelView{
 		Name: "Support", Provider: domain.WhatsApp, Status: domain.ChannelActive,
 		Config:           &domain.ChannelConfigView{PhoneNumberID: "108765432109876", AccessToken: domain.MaskedSecret("not a token: x4f2")},
-		AssignmentPolicy: domain.AssignManual, SendRate: new(80), ProvedAt: exampleTime(11), CreatedAt: exampleTime(10), UpdatedAt: exampleTime(11),
+		AssignmentPolicy: domain.AssignManually, SendRate: new(80), ProvedAt: exampleTime(11), CreatedAt: exampleTime(10), UpdatedAt: exampleTime(11),
 	}
 	v.ID = exampleOf(v.ID, "018f2a4e-0000-7000-8000-0000000000bb")
 	return v

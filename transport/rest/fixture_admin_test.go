@@ -95,7 +95,7 @@ func (a *fakeAccounts) Update(_ context.Context, by domain.Caller, id domain.Use
 	return a.f.found(by.Organization, id)
 }
 
-func (a *fakeAccounts) Relieve(_ context.Context, user domain.UserID) error {
+func (a *fakeAccounts) Relieve(_ context.Context, _ domain.OrganizationID, user domain.UserID) error {
 	a.mu.Lock()
 	a.relieved = append(a.relieved, user)
 	a.mu.Unlock()

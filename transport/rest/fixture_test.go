@@ -52,6 +52,8 @@ type fixture struct {
 	channels      *fakeChannels
 	contacts      *fakeContacts
 	letters       *fakeLetters
+	files         *fakeFiles
+	links         *auth.FileLinks
 }
 
 var testChain = auth.RefreshChain{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.RefreshTokenLabel)}
@@ -63,6 +65,8 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 		t: t, log: &syncBuffer{}, directory: fakeDirectory{}, presences: fakePresences{},
 		inbox: &fakeInbox{}, conversations: &fakeConversations{}, users: &fakeUsers{}, sessions: &fakeSessions{}, throttle: &fakeThrottle{},
 	}
+	f.files = &fakeFiles{rows: map[domain.AttachmentID]domain.Attachment{}, content: map[domain.FileKey][]byte{}}
+	f.links = &auth.FileLinks{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.FileLinkLabel), Now: time.Now}
 	f.org, f.conversation = newID(f.org), newID(f.conversation)
 	f.agent = f.addUser(f.org, "Ada", domain.RoleAgent)
 	f.admin = f.addUser(f.org, "Grace", domain.RoleAdmin)
@@ -73,6 +77,7 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f.issuer = &auth.Issuer{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.AccessTokenLabel), TTL: 15 * time.Minute, Now: time.Now}
 	f.config = Config{
 		Inbox: f.inbox, Conversations: f.conversations, Users: f.users, Directory: f.directory, Presences: f.presences,
+		Attachments: f.files, Blobs: f.files, Links: f.links,
 		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2), Throttle: f.throttle, Chain: testChain,
 		Accounts: f.accounts, Relief: f.accounts, Channels: f.channels, Platforms: f.channels, Contacts: f.contacts, DeadLetters: f.letters,
 		Origins: []string{"https://inbox.example.com"}, AccessTTL: 15 * time.Minute,

@@ -87,6 +87,9 @@ func enums() map[reflect.Type][]any {
 		},
 		reflect.TypeFor[domain.SendState]():       {domain.SendQueued, domain.SendSending, domain.SendUncertain},
 		reflect.TypeFor[domain.AttachmentState](): {domain.AttachmentPending, domain.AttachmentStored, domain.AttachmentFailed},
+		reflect.TypeFor[domain.FileFailure](): {
+			domain.FileTooLarge, domain.FileWrongType, domain.FileExpired, domain.FileForbidden, domain.FileDamaged, domain.FileUnavailable,
+		},
 		reflect.TypeFor[domain.AuditType](): {
 			domain.AuditCreated, domain.AuditAccepted, domain.AuditReleased, domain.AuditReassigned, domain.AuditCompleted,
 			domain.AuditReopened, domain.AuditAgentDisconnected, domain.AuditMessageReceived, domain.AuditMessageSent,
@@ -96,7 +99,7 @@ func enums() map[reflect.Type][]any {
 		reflect.TypeFor[domain.Role]():             {domain.RoleAgent, domain.RoleAdmin},
 		reflect.TypeFor[domain.UserStatus]():       {domain.UserActive, domain.UserInactive, domain.UserSuspended},
 		reflect.TypeFor[domain.ChannelStatus]():    {domain.ChannelActive, domain.ChannelInactive, domain.ChannelError},
-		reflect.TypeFor[domain.AssignmentPolicy](): {domain.AssignManual, domain.AssignAuto},
+		reflect.TypeFor[domain.AssignmentPolicy](): {domain.AssignManually, domain.AssignAutomatically},
 		reflect.TypeFor[domain.AliasKind]():        {domain.AliasUserID, domain.AliasNumber, domain.AliasPSID},
 	}
 }

@@ -72,7 +72,7 @@ func TestDocumentAndRouterHaveTheSameOperations(t *testing.T) {
 	}
 	slices.Sort(documented)
 	require.Equal(t, routesOf(s.router), documented)
-	require.Len(t, documented, 32)
+	require.Len(t, documented, 34)
 }
 
 func TestDocumentSaysWhoMayCall(t *testing.T) {
@@ -163,7 +163,7 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 	_, err := New(Config{MaxInFlight: -1})
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"Throttle", "Chain", "AccessTTL", "Log", "Now", "MaxInFlight",
+		"Throttle", "Attachments", "Blobs", "Links", "Chain", "AccessTTL", "Log", "Now", "MaxInFlight",
 	} {
 		require.ErrorContains(t, err, name)
 	}

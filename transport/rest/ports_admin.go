@@ -25,7 +25,7 @@ type Accounts interface {
 // Relief puts the conversations of a user who isn't ACTIVE back to PENDING; the
 // actors are it. What it leaves is put back later without being asked again.
 type Relief interface {
-	Relieve(ctx context.Context, user domain.UserID) error
+	Relieve(ctx context.Context, org domain.OrganizationID, user domain.UserID) error
 }
 
 // Channels are the channels as administrators see and change them; persistence

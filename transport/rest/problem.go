@@ -121,6 +121,14 @@ func problemOf(err error) *Problem {
 		return busy("overloaded", "Too much is going on. The call was not executed; try again.", 1)
 	case errors.Is(err, domain.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return busy("unavailable", "The storage doesn't answer. The call was not executed; try again.", 2)
+	case errors.Is(err, domain.ErrFileTooLarge):
+		return problem(http.StatusRequestEntityTooLarge, "file_too_large", "No platform takes a file of this type and size.")
+	case errors.Is(err, domain.ErrFileType):
+		return problem(http.StatusUnsupportedMediaType, "file_type_refused", "Files with such content aren't taken, whatever their name.")
+	case errors.Is(err, auth.ErrLinkExpired):
+		return problem(http.StatusForbidden, "link_expired", "The address of the file has expired; fetch the message again for a new one.")
+	case errors.Is(err, auth.ErrLinkInvalid):
+		return problem(http.StatusForbidden, "link_invalid", "The address of the file isn't one of ours.")
 	case errors.Is(err, domain.ErrSessionOver):
 		return unauthorized("refresh_token_invalid", "The refresh token is good for nothing, or not any more. Log in again.", "invalid")
 	case errors.Is(err, auth.ErrTokenExpired):

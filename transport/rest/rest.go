@@ -35,6 +35,10 @@ type Config struct {
 	Platforms     Platforms
 	Contacts      Contacts
 	DeadLetters   DeadLetters
+	Attachments   Attachments
+	Blobs         Blobs
+	// Links makes and checks the signed addresses of files.
+	Links *auth.FileLinks
 	// Chain makes the refresh tokens.
 	Chain auth.RefreshChain
 
@@ -73,7 +77,8 @@ func (c *Config) validate() error {
 	var errs []error
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"Throttle", "Accounts", "Relief", "Channels", "Platforms", "Contacts", "DeadLetters", "Chain", "AccessTTL", "Log", "Now",
+		"Throttle", "Accounts", "Relief", "Channels", "Platforms", "Contacts", "DeadLetters", "Attachments", "Blobs", "Links",
+		"Chain", "AccessTTL", "Log", "Now",
 	} {
 		if v.FieldByName(name).IsZero() {
 			errs = append(errs, fmt.Errorf("%s is not set", name))
@@ -100,7 +105,9 @@ type server struct {
 	document document
 	inFlight atomic.Int64
 	routes   []operation // as registered
-	errs     []error     // what is wrong with the operations that were registered
+	// transferring is how many files come and go.
+	transferring atomic.Int64
+	errs         []error // what is wrong with the operations that were registered
 }
 
 // New returns the handler of the API and of what is mounted beside it. It

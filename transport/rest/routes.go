@@ -32,7 +32,9 @@ type operation struct {
 	refuses []int // statuses beyond those that every operation of its kind has
 	takes   any   // example of the body; nil: takes none
 	example any   // of the answer
-	status  int   // of success; 0: 200
+	status  int   // of the answer; 0: 200
+	// transfer marks an operation that reads or writes a file itself.
+	transfer bool
 }
 
 // addRoutes registers every operation.
@@ -73,6 +75,7 @@ func (s *server) addRoutes() {
 	s.channelRoutes(agents)
 	s.contactRoutes(agents)
 	s.deadLetterRoutes()
+	s.attachmentRoutes(agents)
 
 	register(s, operation{
 		access: anyone(), method: http.MethodGet, path: healthPath, id: "health", tag: "Operations",
@@ -141,10 +144,14 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		described.Middlewares = append(described.Middlewares, s.guard(op.access))
 		refuses = append(refuses, 401, 403, 422)
 	}
-	described.Middlewares = append(described.Middlewares, s.deadline)
-	if op.method == http.MethodPost || op.method == http.MethodPatch {
-		described.Middlewares = append(described.Middlewares, readBody)
+	switch {
+	case op.transfer:
+		described.Middlewares = append(described.Middlewares, s.transfers)
+	case op.method == http.MethodPost || op.method == http.MethodPatch:
+		described.Middlewares = append(described.Middlewares, s.deadline, readBody)
 		refuses = append(refuses, 400, 408, 413, 415, 422)
+	default:
+		described.Middlewares = append(described.Middlewares, s.deadline)
 	}
 	slices.Sort(refuses)
 	described.Responses = responses(s.api.OpenAPI(), described.DefaultStatus, op.example, slices.Compact(refuses))

@@ -23,13 +23,14 @@ type sendInput struct {
 // interactive and reaction. Body is the text, or goes with a file or with
 // buttons.
 type sendBody struct {
-	Body        string              `json:"body,omitempty" maxLength:"4096" doc:"The text; the caption of a file; what is above the buttons"`
-	MediaURL    string              `json:"mediaUrl,omitempty" maxLength:"2048" doc:"A file by its public https address, which the platform fetches"`
-	MediaType   string              `json:"mediaType,omitempty" maxLength:"255" doc:"The file's media type, such as image/png: it goes with mediaUrl"`
-	Template    *domain.Template    `json:"template,omitempty" doc:"An approved template (WhatsApp), which may be sent at any time"`
-	Interactive *domain.Interactive `json:"interactive,omitempty" doc:"Buttons or a list that the customer can tap"`
-	Reaction    *reactionBody       `json:"reaction,omitempty" doc:"An emoji on a message"`
-	ReplyTo     *domain.MessageID   `json:"replyToMessageId,omitempty" doc:"The message of this conversation that is quoted"`
+	Body        string               `json:"body,omitempty" maxLength:"4096" doc:"The text; the caption of a file; what is above the buttons"`
+	MediaURL    string               `json:"mediaUrl,omitempty" maxLength:"2048" doc:"A file by its public https address, which the platform fetches"`
+	MediaType   string               `json:"mediaType,omitempty" maxLength:"255" doc:"The file's media type, such as image/png: it goes with mediaUrl"`
+	Attachment  *domain.AttachmentID `json:"attachmentId,omitempty" doc:"A file that was uploaded"`
+	Template    *domain.Template     `json:"template,omitempty" doc:"An approved template (WhatsApp), which may be sent at any time"`
+	Interactive *domain.Interactive  `json:"interactive,omitempty" doc:"Buttons or a list that the customer can tap"`
+	Reaction    *reactionBody        `json:"reaction,omitempty" doc:"An emoji on a message"`
+	ReplyTo     *domain.MessageID    `json:"replyToMessageId,omitempty" doc:"The message of this conversation that is quoted"`
 }
 
 type reactionBody struct {
@@ -51,6 +52,9 @@ func (s *server) sendRoutes(agents access) {
 
 func (s *server) sendMessage(ctx context.Context, in *sendInput) (*messageOutput, error) {
 	draft, err := in.Body.draft()
+	if err == nil && in.Body.Attachment != nil {
+		err = s.attach(ctx, &draft, *in.Body.Attachment)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +78,20 @@ func (s *server) sendMessage(ctx context.Context, in *sendInput) (*messageOutput
 	return &messageOutput{Body: row}, nil
 }
 
+// attach puts an uploaded file into a draft.
+func (s *server) attach(ctx context.Context, draft *domain.Draft, id domain.AttachmentID) error {
+	file, err := s.Attachments.Get(ctx, callerOf(ctx).Organization, id)
+	if errors.Is(err, domain.ErrNotFound) {
+		return invalid("body", "attachmentId", "takes the id of a file that your organization has uploaded")
+	}
+	if err != nil {
+		return fmt.Errorf("attach file %s: %w", id, err)
+	}
+	draft.Attachment, draft.MediaType = id, file.MimeType
+	draft.Metadata.Content = &domain.Content{File: &domain.File{Attachment: id, Name: file.Name, MimeType: file.MimeType, Size: file.Size}}
+	return nil
+}
+
 // draft is the message that is asked for. What the platform takes is checked
 // where it is known.
 func (b *sendBody) draft() (domain.Draft, error) {
@@ -85,7 +103,7 @@ func (b *sendBody) draft() (domain.Draft, error) {
 		d.ReplyTo = *b.ReplyTo
 	}
 	switch {
-	case b.MediaURL != "": // its type is what the platform shows such files as
+	case b.MediaURL != "", b.Attachment != nil: // its type is what the platform shows such files as
 	case b.Template != nil:
 		d.Type, d.Metadata.Content = domain.TypeTemplate, &domain.Content{Template: b.Template}
 	case b.Interactive != nil:
@@ -103,7 +121,7 @@ func (b *sendBody) draft() (domain.Draft, error) {
 func (b *sendBody) one() error {
 	var said []string
 	for field, there := range map[string]bool{
-		"mediaUrl": b.MediaURL != "", "template": b.Template != nil, "interactive": b.Interactive != nil, "reaction": b.Reaction != nil,
+		"mediaUrl": b.MediaURL != "", "attachmentId": b.Attachment != nil, "template": b.Template != nil, "interactive": b.Interactive != nil, "reaction": b.Reaction != nil,
 	} {
 		if there {
 			said = append(said, field)
@@ -111,9 +129,9 @@ func (b *sendBody) one() error {
 	}
 	switch {
 	case len(said) > 1:
-		return invalid("body", said[0], "takes exactly one of mediaUrl, template, interactive and reaction")
+		return invalid("body", said[0], "takes exactly one of mediaUrl, attachmentId, template, interactive and reaction")
 	case len(said) == 0 && b.Body == "":
-		return invalid("body", "body", "takes a text, unless there is a mediaUrl, template, interactive or reaction")
+		return invalid("body", "body", "takes a text, unless there is a mediaUrl, attachmentId, template, interactive or reaction")
 	case b.MediaURL == "" && b.MediaType != "":
 		return invalid("body", "mediaType", "goes with mediaUrl")
 	case b.MediaURL != "" && b.MediaType == "":

@@ -139,7 +139,7 @@ func (s *server) updateUser(ctx context.Context, in *updateUserInput) (*userOutp
 // user's status is durable, and what follows from it is done sooner or later,
 // so a failure is no reason to refuse the call.
 func (s *server) relieve(ctx context.Context, id domain.UserID) {
-	if err := s.Relief.Relieve(ctx, id); err != nil {
+	if err := s.Relief.Relieve(ctx, callerOf(ctx).Organization, id); err != nil {
 		s.Log.WarnContext(ctx, "a user's conversations are put back later", "request", requestOf(ctx).id, "user", id.String(), "error", err)
 	}
 }
