@@ -132,20 +132,24 @@ func TestANumberKeepsItsRateAndUsesIt(t *testing.T) {
 	require.LessOrEqual(t, took, (messages/rate-1)*time.Second*10/9)
 }
 
-// keyed sends with an idempotency key.
 func (c *centre) keyed(id domain.ConversationID, agent testAgent, key, text string) answer {
+	return sendKeyed(c.client, c.program.url(), id, agent, key, text)
+}
+
+// sendKeyed sends with an idempotency key; an answer that never comes is status 0.
+func sendKeyed(client *http.Client, url string, id domain.ConversationID, agent testAgent, key, text string) answer {
 	body, err := json.Marshal(map[string]any{"body": text})
 	if err != nil {
 		return answer{}
 	}
-	req, err := http.NewRequest(http.MethodPost, c.program.url()+"/api/conversations/"+id.String()+"/messages", bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, url+"/api/conversations/"+id.String()+"/messages", bytes.NewReader(body))
 	if err != nil {
 		return answer{}
 	}
 	req.Header.Set("Authorization", "Bearer "+agent.token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", key)
-	resp, err := c.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return answer{}
 	}
