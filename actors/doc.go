@@ -13,8 +13,10 @@
 //	  - An agent counts its connections on this node and shows its presence.
 //	    Without grace it leaves memory with its last connection.
 //	  - A feed gives the events of an organization one order: epoch:seq, from 1
-//	    without gaps; a new activation begins a new epoch. What it must drop it
-//	    announces as resync.
+//	    without gaps, and keeps the recent ones for those who come back (Replay).
+//	    Its history is a value: a feed without work leaves memory, and goes on with
+//	    it later. What it must drop it announces as resync; after a failure it
+//	    begins a new epoch.
 //
 // # Mailboxes
 //
