@@ -102,7 +102,6 @@ func (s *source) checkBuild(c Config) {
 		{"SEND_UNCERTAIN_TIMEOUT", "sending to customers"},
 		{"META_GRAPH_URL", "sending to customers"},
 		{"META_GRAPH_VERSION", "sending to customers"},
-		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
 	} {
 		if s.isSet(v.name) {

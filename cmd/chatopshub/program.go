@@ -23,6 +23,7 @@ import (
 	"github.com/chatopshub/chatopshub/migrations"
 	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/embedded"
+	"github.com/chatopshub/chatopshub/persistence/valkey"
 	"github.com/chatopshub/chatopshub/transport/auth"
 	"github.com/chatopshub/chatopshub/transport/rest"
 	"github.com/chatopshub/chatopshub/transport/socket"
@@ -251,7 +252,8 @@ func (p *program) openSockets(context.Context) error {
 	a := p.actors
 	fanout := &lateFanout{}
 	a.feeds = actors.NewFeeds(a.system, actors.FeedConfig{
-		Fanout: fanout, Epoch: rand.Text, Directory: actors.DirectoryConfig{IdleTTL: time.Hour},
+		Fanout: fanout, Epoch: rand.Text, History: domain.FeedLimits{Age: p.cfg.Socket.RecoveryWindow},
+		Directory: actors.DirectoryConfig{IdleTTL: max(p.cfg.Socket.RecoveryWindow, 10*time.Minute)},
 	})
 	p.onClose("feeds", a.feeds.Close)
 	a.agents = actors.NewAgents(a.system, actors.AgentConfig{
@@ -265,6 +267,8 @@ func (p *program) openSockets(context.Context) error {
 		Registerer: p.metrics, Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
 		PingInterval: p.cfg.Socket.PingInterval, PingTimeout: p.cfg.Socket.PingTimeout,
+		Feed: a.feeds, RecoveryWindow: p.cfg.Socket.RecoveryWindow,
+		Records: valkey.NewRecoveries(p.valkey.client, p.logger.With("part", "sockets"), time.Now),
 	})
 	if err != nil {
 		return err
