@@ -8,13 +8,25 @@ import (
 
 // eventLog is what the feeds have published.
 type eventLog struct {
+	begun  chan struct{} // closed with the first event
 	mu     sync.Mutex
 	events []domain.FeedEvent
+}
+
+func newEventLog() *eventLog { return &eventLog{begun: make(chan struct{})} }
+
+// epoch waits for the first event.
+func (l *eventLog) epoch() string {
+	<-l.begun
+	return l.all()[0].Epoch
 }
 
 func (l *eventLog) add(events []domain.FeedEvent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.events) == 0 {
+		close(l.begun)
+	}
 	l.events = append(l.events, events...)
 }
 

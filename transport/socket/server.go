@@ -148,7 +148,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		if i > 0 && i%shutdownStep == 0 {
 			pause(ctx, shutdownPause)
 		}
-		session.shut(ReasonShutdown)
+		session.shutDown()
 	}
 	var err error
 	select {

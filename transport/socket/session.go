@@ -130,6 +130,16 @@ func (s *session) shut(reason Reason, last ...frame) {
 	s.end(reason, last...)
 }
 
+// shutDown is shut for the end of the server: nobody would answer another poll.
+func (s *session) shutDown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(ReasonShutdown)
+	if s.conn == nil && s.state == stateClosing {
+		s.close()
+	}
+}
+
 // end is shut for who holds mu.
 func (s *session) end(reason Reason, last ...frame) {
 	if s.state != stateOpen {
@@ -156,9 +166,6 @@ func (s *session) endWith(reason Reason, last ...frame) {
 	s.closeBy = time.Now().Add(lingerTimeout)
 	s.reschedule()
 	s.flush()
-	if reason == ReasonShutdown { // nobody would answer the next poll
-		s.close()
-	}
 	go s.finishPolling()
 }
 
