@@ -193,6 +193,7 @@ type pollingSession struct {
 	*peer
 	client *http.Client
 	sid    string
+	marks  atomic.Int64  // each request has one
 	paused atomic.Bool   // no more polls
 	idle   chan struct{} // closed when the last poll has ended
 }
@@ -292,6 +293,7 @@ func (s *pollingSession) request(ctx context.Context, method, body string) (stri
 	if s.sid != "" {
 		url += "&sid=" + s.sid
 	}
+	url += fmt.Sprintf("&t=%d", s.marks.Add(1))
 	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return "", err

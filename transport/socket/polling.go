@@ -19,6 +19,7 @@ const bodyTimeout = 10 * time.Second
 // what is queued by GET and sends by POST. The session's mutex guards it.
 type polling struct {
 	poll    chan []frame  // the GET that waits, one answer fits in; nil: none
+	mark    string        // that the last poll carried: a client never uses one twice
 	posting bool          // a POST is being read
 	gone    chan struct{} // closed when no poll is answered any more; nil: never polled
 	probe   *wire         // a connection that is about to replace polling
@@ -67,7 +68,7 @@ func (s *session) serveGet(w http.ResponseWriter, r *http.Request) {
 	// The server's deadlines are for answers that don't wait. What can't be set
 	// (by a writer that isn't net/http's) isn't enforced either.
 	_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{})
-	answer, no := s.beginPoll()
+	answer, no := s.beginPoll(r.URL.Query().Get("t"))
 	if no != nil {
 		s.server.refuse(w, *no)
 		return
@@ -94,11 +95,20 @@ func (s *session) lostPoll() {
 	}
 }
 
-// beginPoll makes the caller the poll that waits, or says why it can't be.
-func (s *session) beginPoll() (<-chan []frame, *refusal) {
+// beginPoll makes the caller the poll that waits, or says why it can't be. HTTP
+// stacks repeat a GET whose connection was lost, and no client would notice that
+// the answer to the first is missing. The mark, which clients put there against
+// caches, tells such a poll from a new one: the session ends, to be recovered.
+func (s *session) beginPoll(mark string) (<-chan []frame, *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	repeated := mark != "" && mark == s.mark
+	s.mark = mark
 	switch {
+	case repeated:
+		s.blame(errRepeated)
+		s.end(ReasonConnectionLost)
+		return nil, &refuseSession
 	case s.conn != nil:
 		return nil, &refuseRequest // upgraded meanwhile
 	case s.state == stateClosed:

@@ -106,6 +106,7 @@ var (
 	errConnectedTwice = errors.New("second CONNECT")
 	errServerPacket   = errors.New("packet that only servers send")
 	errOverlap        = errors.New("two polls or two posts at once")
+	errRepeated       = errors.New("poll that was sent again")
 	errNotUTF8        = errors.New("text that is not UTF-8")
 	errBareMessage    = errors.New("message without event, or with a long id")
 )
