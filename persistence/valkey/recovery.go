@@ -15,6 +15,10 @@ import (
 	"github.com/chatopshub/chatopshub/domain"
 )
 
+// recoveryTimeout is how long Valkey may take for a record: to wait for it is
+// cheaper than to load everything again, which a client does without.
+const recoveryTimeout = time.Second
+
 // Recoveries keeps the records of lost sockets for as long as their clients may
 // come back. While Valkey is away nothing is kept and nothing found: clients
 // start afresh.
@@ -28,7 +32,7 @@ type Recoveries struct {
 // NewRecoveries makes one that tells the time by now. The client must honour the
 // deadlines of contexts (ContextTimeoutEnabled).
 func NewRecoveries(client *redis.Client, logger *slog.Logger, now func() time.Time) *Recoveries {
-	return &Recoveries{client: client, logger: logger, outage: outage{now: now}, patience: answerTimeout}
+	return &Recoveries{client: client, logger: logger, outage: outage{now: now}, patience: recoveryTimeout}
 }
 
 // recoveryName is a hash of the whole key: who shows another's pid asks for
