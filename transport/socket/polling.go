@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -19,7 +21,7 @@ const bodyTimeout = 10 * time.Second
 // what is queued by GET and sends by POST. The session's mutex guards it.
 type polling struct {
 	poll    chan []frame  // the GET that waits, one answer fits in; nil: none
-	mark    string        // that the last poll carried: a client never uses one twice
+	marks   []string      // that the last polls carried, newest last
 	posting bool          // a POST is being read
 	gone    chan struct{} // closed when no poll is answered any more; nil: never polled
 	probe   *wire         // a connection that is about to replace polling
@@ -95,20 +97,44 @@ func (s *session) lostPoll() {
 	}
 }
 
-// beginPoll makes the caller the poll that waits, or says why it can't be. HTTP
-// stacks repeat a GET whose connection was lost, and no client would notice that
-// the answer to the first is missing. The mark, which clients put there against
-// caches, tells such a poll from a new one: the session ends, to be recovered.
+const (
+	// marksKept is how many polls may come before one that was sent earlier, on
+	// a connection that is lost, is read at last.
+	marksKept = 16
+	// markMax is how long a mark is that is kept, in bytes; clients use a dozen.
+	markMax = 64
+)
+
+// repeated reports whether a poll with this mark came before, and whether that
+// was the last one. HTTP stacks repeat a GET whose connection was lost, without
+// telling anybody. The mark, which clients put there against caches, tells such
+// a poll from a new one. The caller holds mu.
+func (p *polling) repeated(mark string) (before, last bool) {
+	if mark == "" || len(mark) > markMax {
+		return false, false
+	}
+	if i := slices.Index(p.marks, mark); i >= 0 {
+		return true, i == len(p.marks)-1
+	}
+	if len(p.marks) == marksKept {
+		p.marks = slices.Delete(p.marks, 0, 1)
+	}
+	p.marks = append(p.marks, strings.Clone(mark)) // the request's memory goes
+	return false, false
+}
+
+// beginPoll makes the caller the poll that waits, or says why it can't be.
 func (s *session) beginPoll(mark string) (<-chan []frame, *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	repeated := mark != "" && mark == s.mark
-	s.mark = mark
+	before, last := s.repeated(mark)
 	switch {
-	case repeated:
+	case last: // whoever answered the first has answered nobody
 		s.blame(errRepeated)
 		s.end(ReasonConnectionLost)
 		return nil, &refuseSession
+	case before: // the client has got its answer and moved on
+		return nil, &refuseRequest
 	case s.conn != nil:
 		return nil, &refuseRequest // upgraded meanwhile
 	case s.state == stateClosed:

@@ -110,6 +110,8 @@ func TestRepeatedPollEndsTheSession(t *testing.T) {
 		b.Deliver(f.events(1, domain.EventTyping, domain.OrgRoom(who.Organization)))
 		require.Equal(t, f.text(uint64(mark+1), domain.EventTyping), p.marked(fmt.Sprintf("&t=m%d", mark)))
 	}
+	// One that was on its way for long finds that the client has moved on.
+	require.Equal(t, `400 {"code":3,"message":"Bad request"}`, p.marked("&t=m0"))
 	require.Equal(t, unknownSession, p.marked("&t=m1"))
 	require.Equal(t, socket.ReasonConnectionLost, b.requireEventualCall(t, "disconnected", patient).reason)
 }
