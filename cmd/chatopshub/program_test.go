@@ -70,6 +70,12 @@ type socketEvent struct {
 
 func dialSocket(t testing.TB, p *program, token string) *socketClient {
 	t.Helper()
+	return dialSocketAs(t, p, map[string]string{"token": token})
+}
+
+// dialSocketAs connects by what a client shows of itself.
+func dialSocketAs(t testing.TB, p *program, shown map[string]string) *socketClient {
+	t.Helper()
 	c := &socketClient{closed: make(chan struct{})}
 	conn, _, err := gws.NewClient(c, &gws.ClientOption{
 		Addr: strings.Replace(p.url(), "http://", "ws://", 1) + "/socket.io/?EIO=4&transport=websocket",
@@ -81,7 +87,7 @@ func dialSocket(t testing.TB, p *program, token string) *socketClient {
 		_ = conn.NetConn().Close() // the server may have closed it already
 		<-c.closed
 	})
-	auth, err := json.Marshal(map[string]string{"token": token})
+	auth, err := json.Marshal(shown)
 	require.NoError(t, err)
 	c.send(t, "40"+string(auth))
 	require.Eventually(t, func() bool { return c.has("40{") }, 10*time.Second, 2*time.Millisecond, "not connected")
