@@ -59,17 +59,17 @@ func TestBareClient(t *testing.T) {
 	}
 	c.send(`{"event":"heartbeat"}`) // no id: no answer
 	b.publish(p.Organization, 1, domain.ConversationRoom(conversation))
-	require.Equal(t, fmt.Sprintf(`{"event":"typing","data":{},"id":%q}`, b.offset(1)), c.next())
+	require.JSONEq(t, fmt.Sprintf(`{"event":"typing","data":{},"id":%q}`, b.offset(1)), c.next())
 
 	// It comes back with its pid and the id of the last event.
 	pid := strings.Split(greeting, `"`)[13]
 	c.drop()
 	b.publish(p.Organization, 1, domain.ConversationRoom(conversation))
 	c = b.connectBare(t, "?offset="+b.offset(1), "bearer, good, "+pid)
-	require.Equal(t, fmt.Sprintf(`{"event":"typing","data":{},"id":%q}`, b.offset(2)), c.next())
+	require.JSONEq(t, fmt.Sprintf(`{"event":"typing","data":{},"id":%q}`, b.offset(2)), c.next())
 	require.Equal(t, strings.Replace(greeting, "false", "true", 1), c.next())
 	b.CloseAgent(p.Organization, p.User)
-	require.Equal(t, `{"event":"session.revoked","data":{}}`, c.next())
+	require.JSONEq(t, `{"event":"session.revoked","data":{}}`, c.next())
 	c.requireClosed(socket.ReasonRevoked)
 }
 
@@ -115,6 +115,6 @@ func TestBareFlood(t *testing.T) {
 	for range 3 {
 		require.Contains(t, c.next(), `"ok":true`)
 	}
-	require.Equal(t, `{"event":"ack","data":{"ok":false,"code":"rate_limited"},"id":3}`, c.next())
+	require.JSONEq(t, `{"event":"ack","data":{"ok":false,"code":"rate_limited"},"id":3}`, c.next())
 	c.requireClosed(socket.ReasonRateLimited)
 }

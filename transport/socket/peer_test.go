@@ -12,11 +12,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
-	"time"
 
 	"github.com/lxzan/gws"
-	"github.com/stretchr/testify/require"
 )
 
 // transports is how a peer gets its packets.
@@ -308,32 +305,4 @@ func (s *pollingSession) request(ctx context.Context, method, body string) (stri
 		err = fmt.Errorf("%s %s: %d %s", method, url, response.StatusCode, text)
 	}
 	return string(text), err
-}
-
-// requirePeer runs p once in the background; wait ends it and waits.
-func requirePeer(t testing.TB, p *peer) (wait func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	connected := make(chan struct{})
-	var once sync.Once
-	before := p.hub.connected
-	p.hub.connected = func(recovered bool) { before(recovered); once.Do(func() { close(connected) }) }
-	var err error
-	go func() {
-		defer close(ended)
-		err = p.run(ctx)
-	}()
-	select {
-	case <-connected:
-	case <-ended:
-		require.NoError(t, err)
-		require.FailNow(t, "it ended before it was connected")
-	case <-time.After(patient):
-		require.FailNow(t, "it doesn't connect")
-	}
-	return func() {
-		cancel()
-		<-ended
-	}
 }
