@@ -19,9 +19,15 @@ type Request struct {
 // ReplyTo is where an error goes when the request can't be handled.
 func (r Request) ReplyTo() *actor.PID { return r.Replies }
 
-// Results answers a Request: for each command nil (done, or nothing had to be
-// done), a *domain.Refusal, or another error of the domain.
-type Results []error
+// Results answers a Request, a Result for each command.
+type Results []Result
+
+// Result is what came of a command. Err is nil when it is done, or when nothing
+// had to be done; else a *domain.Refusal, or another error of the domain.
+type Result struct {
+	Err     error
+	Message domain.MessageID // what a Send made, or had made before; what a ClaimSend claimed
+}
 
 // Writer stores changes. Its implementation is the write-behind writer.
 type Writer interface {
@@ -53,6 +59,8 @@ type ConversationConfig struct {
 	Writer    Writer
 	Loader    Loader
 	Publisher Publisher
+	Channels  *Channels // nil: nothing is sent
+	Patience  domain.Patience
 	Wheel     *Wheel
 	Entropy   func() [16]byte // fresh randomness for each call
 	Logger    *slog.Logger
@@ -69,6 +77,9 @@ type Conversations struct {
 // NewConversations makes the directory.
 func NewConversations(s *System, cfg ConversationConfig) *Conversations {
 	cs := &Conversations{system: s, cfg: cfg}
+	if cfg.Channels != nil {
+		cfg.Channels.conversations = cs
+	}
 	cs.Directory = NewDirectory(s, "conversation", func(id domain.ConversationID, entry *Entry) Behavior {
 		return &conversation{all: cs, entry: entry, state: domain.Conversation{ID: id}}
 	}, cfg.Directory)
@@ -90,6 +101,7 @@ type conversation struct {
 	loaded bool
 	leave  bool // Drain was asked for
 	work   *work
+	sends  *sends // nil: nothing to send
 	notice heldNotice
 }
 
@@ -126,6 +138,7 @@ type task struct {
 // answers collects the results of a request.
 type answers struct {
 	to      *actor.PID
+	then    func(Result) // for what the conversation asks of itself
 	results Results
 	missing int
 }
@@ -196,6 +209,8 @@ func (c *conversation) Receive(msg any, self Self) {
 		if c.work != nil && c.work.lineage == msg.lineage {
 			c.proceed(self)
 		}
+	case granted, deferred, attempted, sendDue, wake:
+		c.sendEvent(msg, self)
 	case noticeDue:
 		c.flushNotice()
 	case Idle:
@@ -241,22 +256,30 @@ func (c *conversation) begin() *work {
 	return c.work
 }
 
-// proceed decides what waits, as far as it can be decided now.
+// proceed decides what waits, and what sending asks for, as far as it can be
+// decided now.
 func (c *conversation) proceed(self Self) {
-	w := c.work
+	c.decideStash(self)
+	for c.pump() {
+		c.decideStash(self)
+	}
+	c.rest()
+}
+
+func (c *conversation) decideStash(self Self) {
+	w := c.begin()
 	for {
 		if w.waits == quiet && len(w.pending) == 0 {
 			c.learn(self)
 		}
 		if w.waits != nothing || len(w.stash) == 0 {
-			break
+			return
 		}
 		t := w.stash[0]
 		w.stash[0] = task{}
 		w.stash = w.stash[1:]
 		c.decideStashed(t, self)
 	}
-	c.rest()
 }
 
 // decideStashed decides a task that isn't the message in hand. Should that
@@ -275,9 +298,15 @@ func (c *conversation) decideStashed(t task, self Self) {
 
 // answer settles one task; the reply goes when all of its request are.
 func (c *conversation) answer(t task, err error) {
-	t.answers.results[t.index] = err
-	if t.answers.missing--; t.answers.missing == 0 {
-		c.all.system.Reply(t.answers.to, t.answers.results)
+	a := t.answers
+	a.results[t.index].Err = err
+	a.missing--
+	switch {
+	case a.missing > 0:
+	case a.then != nil:
+		a.then(a.results[t.index])
+	default:
+		c.all.system.Reply(a.to, a.results)
 	}
 }
 
@@ -285,7 +314,7 @@ func (c *conversation) answer(t task, err error) {
 // that is so.
 func (c *conversation) done() bool {
 	w := c.work
-	if w != nil && (len(w.pending) > 0 || len(w.stash) > 0 || w.waits != nothing) {
+	if w != nil && (len(w.pending) > 0 || len(w.stash) > 0 || w.waits != nothing) || c.sends.underWay() {
 		return false
 	}
 	c.work = nil
@@ -303,6 +332,7 @@ func (c *conversation) rest() {
 
 func (c *conversation) passivate() {
 	c.flushNotice()
+	c.stopSending()
 	c.all.Passivate(c.state.ID, c.entry)
 }
 
@@ -319,5 +349,7 @@ func (c *conversation) failed(f Failed) {
 		c.resync(len(w.pending))
 	}
 	c.all.cfg.Logger.Error("conversation drops its state", "conversation", c.state.ID, "error", f.Reason)
-	c.passivate()
+	if !c.sends.underWay() {
+		c.passivate()
+	}
 }

@@ -28,7 +28,7 @@ func (c *conversation) decide(t task, self Self) {
 		return
 	}
 	moment := domain.Moment{Now: c.all.system.now(), Entropy: c.all.cfg.Entropy()}
-	after, change, err := domain.Decide(c.state, t.command, &w.known, moment)
+	after, change, err := domain.Decide(c.state, c.informed(t.command), &w.known, moment)
 	if !c.state.Exists() && change.IsZero() {
 		c.answer(t, err) // nothing is stored, so there is nothing to check
 		return
@@ -39,6 +39,18 @@ func (c *conversation) decide(t task, self Self) {
 	if w.known.Len() > maxKnown {
 		w.waits = quiet
 	}
+}
+
+// informed is the command with what only the configuration knows.
+func (c *conversation) informed(cmd domain.Command) domain.Command {
+	send, ok := cmd.(domain.Send)
+	if !ok || c.all.cfg.Channels == nil {
+		return cmd
+	}
+	if ch, known := c.all.cfg.Channels.cfg.Registry.Channel(c.state.Organization, c.state.Channel); known {
+		send.Channel = ch.Status
+	}
+	return send
 }
 
 func (c *conversation) submit(d decided, self Self) {
@@ -55,7 +67,7 @@ func (c *conversation) submit(d decided, self Self) {
 // about what we sent: work that relieves the system rather than adds to it.
 func isInternal(cmd domain.Command) bool {
 	switch cmd := cmd.(type) {
-	case domain.ReleaseIf:
+	case domain.ReleaseIf, domain.FinishSend, domain.ExpireSend, domain.MediaSettled:
 		return true
 	case domain.Receive:
 		switch cmd.Event.(type) {
@@ -82,6 +94,7 @@ func (c *conversation) committed() {
 	w.pending = w.pending[1:]
 	w.retries = 0
 	c.publish(first.change.Notices)
+	first.answers.results[first.index].Message = first.change.Message
 	c.answer(first.task, first.answer)
 }
 

@@ -48,7 +48,7 @@ func TestStashIsBounded(t *testing.T) {
 			}
 		}
 		require.Equal(t, 11, refused)
-		require.Equal(t, Results{nil, nil}, o.results(first))
+		require.Equal(t, []error{nil, nil}, o.results(first))
 	})
 }
 
@@ -84,10 +84,10 @@ func TestCloseWithWorkUnderWay(t *testing.T) {
 		o.unanswered(pending, stashed)
 		require.Empty(t, closed)
 		o.step(1)
-		require.Equal(t, Results{nil}, o.results(pending))
+		require.Equal(t, []error{nil}, o.results(pending))
 		require.Empty(t, closed)
 		o.step(2)
-		require.Equal(t, Results{nil, nil}, o.results(stashed))
+		require.Equal(t, []error{nil, nil}, o.results(stashed))
 		require.NoError(t, <-closed)
 		require.Zero(t, o.conversations.Len())
 	})
@@ -106,7 +106,7 @@ func TestCloseWhileDecidingAgain(t *testing.T) {
 		o.step(1)
 		o.unanswered(a)
 		o.step(1)
-		require.Equal(t, Results{nil}, o.results(a))
+		require.Equal(t, []error{nil}, o.results(a))
 		require.NoError(t, <-closed)
 	})
 }
@@ -144,8 +144,8 @@ func TestPoisonedCommandInHand(t *testing.T) {
 		require.ErrorIs(t, o.reply(poisoned).(error), domain.ErrFailed)
 		o.unanswered(before, after)
 		o.resume()
-		require.Equal(t, Results{nil}, o.results(before))
-		require.Equal(t, Results{nil}, o.results(after))
+		require.Equal(t, []error{nil}, o.results(before))
+		require.Equal(t, []error{nil}, o.results(after))
 		require.Empty(t, poisoned.replies, "answered once")
 		require.Equal(t, []string{"before", "of the same request", "after"}, o.notices.bodies())
 		require.Equal(t, 1, o.panics())
@@ -166,7 +166,7 @@ func TestPoisonedCommandInTheStash(t *testing.T) {
 		require.NoError(t, results[0])
 		require.ErrorIs(t, results[1], domain.ErrFailed)
 		require.NoError(t, results[2])
-		require.Equal(t, Results{nil}, o.results(b))
+		require.Equal(t, []error{nil}, o.results(b))
 		require.Equal(t, []string{"before", "after", "another's"}, o.notices.bodies())
 		require.Equal(t, 1, o.panics())
 		o.leaveMemory()
@@ -212,7 +212,7 @@ func TestConversationThatOnlyFailsIsReplaced(t *testing.T) {
 			case error:
 				require.ErrorIs(t, reply, domain.ErrFailed)
 			case Results: // it had been loaded again
-				require.ErrorIs(t, reply[0], domain.ErrFailed)
+				require.ErrorIs(t, reply[0].Err, domain.ErrFailed)
 			}
 		}
 		require.Equal(t, 2*stopAt, o.panics())

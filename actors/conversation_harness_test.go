@@ -31,7 +31,9 @@ func entropy() (e [16]byte) {
 type desk struct {
 	t             *testing.T
 	system        *System
+	wheel         *Wheel
 	conversations *Conversations
+	channels      *Channels // nil: nothing is sent
 	store         *store
 	notices       *noticeLog
 	channel       domain.Channel
@@ -42,7 +44,8 @@ func atDesk(t *testing.T, limits DirectoryConfig, test func(t *testing.T, o *des
 	synctest.Test(t, func(t *testing.T) { test(t, openDesk(t, limits)) })
 }
 
-func openDesk(t *testing.T, limits DirectoryConfig) *desk {
+// openDesk opens a desk; the options see it before its conversations are made.
+func openDesk(t *testing.T, limits DirectoryConfig, options ...func(*desk, *ConversationConfig)) *desk {
 	o := &desk{t: t, store: newStore(), notices: &noticeLog{}}
 	logger := slog.New(slog.DiscardHandler)
 	var err error
@@ -51,19 +54,26 @@ func openDesk(t *testing.T, limits DirectoryConfig) *desk {
 	org := domain.OrganizationID(entropy())
 	o.channel = domain.Channel{ID: domain.ChannelID(entropy()), Organization: org, Provider: domain.WhatsApp, Name: "Support"}
 	o.notices.store = o.store
-	wheel := NewWheel(100*time.Millisecond, time.Now)
-	o.conversations = NewConversations(o.system, ConversationConfig{
-		Writer: o.store, Loader: o.store, Publisher: o.notices, Wheel: wheel, Entropy: entropy, Logger: logger, Directory: limits,
-	})
+	o.wheel = NewWheel(100*time.Millisecond, time.Now)
+	cfg := ConversationConfig{
+		Writer: o.store, Loader: o.store, Publisher: o.notices, Wheel: o.wheel, Entropy: entropy, Logger: logger, Directory: limits,
+	}
+	for _, option := range options {
+		option(o, &cfg)
+	}
+	o.conversations = NewConversations(o.system, cfg)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { o.store.run(ctx) })
-	running.Go(func() { require.NoError(t, wheel.Run(ctx)) })
+	running.Go(func() { require.NoError(t, o.wheel.Run(ctx)) })
 	t.Cleanup(func() {
 		o.resume()
 		closing, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
 		require.NoError(t, o.conversations.Close(closing))
+		if o.channels != nil {
+			require.NoError(t, o.channels.Close(closing))
+		}
 		require.NoError(t, o.system.Close(context.Background()))
 		stop()
 		running.Wait()
@@ -148,11 +158,15 @@ func (o *desk) reply(a *inquirer) any {
 	return <-a.replies
 }
 
-func (o *desk) results(a *inquirer) Results {
+func (o *desk) results(a *inquirer) []error {
 	o.t.Helper()
 	reply := o.reply(a)
 	require.IsType(o.t, Results{}, reply, "%v", reply)
-	return reply.(Results)
+	var errs []error
+	for _, r := range reply.(Results) {
+		errs = append(errs, r.Err)
+	}
+	return errs
 }
 
 func (o *desk) do(id domain.ConversationID, cmd domain.Command) error {

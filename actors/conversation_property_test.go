@@ -188,7 +188,7 @@ func (r *run) answered(k customer, step step, commands []domain.Command, asked i
 	}
 	r.store.mu.Unlock()
 	for i, cmd := range commands {
-		if !trueAnswer(cmd, results[i], lived, asked == 0, stored) {
+		if !trueAnswer(cmd, results[i].Err, lived, asked == 0, stored) {
 			r.problem("command %d of step %v was answered %v, which was never true: %T", i, step.commands, results[i], cmd)
 		}
 	}

@@ -41,6 +41,7 @@ type store struct {
 
 	admit       error // what Admit says
 	loadError   error
+	unavailable bool // whatever is submitted is refused
 	targetError func(domain.Targets) error
 	weather     weather
 }
@@ -179,7 +180,7 @@ func breakWith(sub domain.Submission, v domain.Verdict, verdicts *[]func()) {
 // settle stores a chain or refuses it.
 func (s *store) settle(chain []domain.Submission, verdicts *[]func()) {
 	switch {
-	case s.chance(s.weather.unavailable):
+	case s.unavailable, s.chance(s.weather.unavailable):
 		breakWith(chain[0], domain.Verdict{Outcome: domain.Unavailable}, verdicts)
 		return
 	case s.chance(s.weather.unknown):

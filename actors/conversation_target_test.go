@@ -58,7 +58,7 @@ func TestTargetsThatAreNotCommitted(t *testing.T) {
 		require.Equal(t, 3, o.queued(), "all decided before the first commit")
 		require.Empty(t, o.targetLoads())
 		o.resume()
-		require.Equal(t, Results{nil, nil, nil}, o.results(a))
+		require.Equal(t, []error{nil, nil, nil}, o.results(a))
 		m := see(o, func(s *store) domain.Message {
 			for _, m := range s.messages {
 				if m.ProviderMessageID == k.named("in") {
@@ -78,7 +78,7 @@ func TestTargetsThatAreStored(t *testing.T) {
 	t.Parallel()
 	atDesk(t, minuteTTL, func(t *testing.T, o *desk) {
 		k := o.known("1")
-		require.Equal(t, Results{nil, nil, nil}, o.results(o.ask(k.id, k.echo("a"), k.echo("b"), k.echo("c"))))
+		require.Equal(t, []error{nil, nil, nil}, o.results(o.ask(k.id, k.echo("a"), k.echo("b"), k.echo("c"))))
 		o.leaveMemory()
 		o.targetLoads()
 
@@ -89,13 +89,13 @@ func TestTargetsThatAreStored(t *testing.T) {
 		require.Equal(t, 1, o.queued(), "the rest waits until the first is stored")
 		require.Empty(t, o.targetLoads())
 		o.step(1)
-		require.Equal(t, Results{nil}, o.results(first))
+		require.Equal(t, []error{nil}, o.results(first))
 		loads := o.targetLoads()
 		require.Len(t, loads, 1)
 		require.Equal(t, []string{k.named("a"), k.named("b"), k.named("c")}, loads[0].ProviderIDs)
 		o.resume()
-		require.Equal(t, Results{nil, nil, nil}, o.results(statuses))
-		require.Equal(t, Results{nil, nil}, o.results(last))
+		require.Equal(t, []error{nil, nil, nil}, o.results(statuses))
+		require.Equal(t, []error{nil, nil}, o.results(last))
 		require.Equal(t, domain.StatusRead, o.statusOf(k, "a"))
 		require.Equal(t, domain.StatusRead, o.statusOf(k, "b"))
 		require.Equal(t, domain.StatusFailed, o.statusOf(k, "c"))
@@ -107,13 +107,13 @@ func TestWatermarkLoadsTheUnread(t *testing.T) {
 	t.Parallel()
 	atDesk(t, minuteTTL, func(t *testing.T, o *desk) {
 		k := o.known("1")
-		require.Equal(t, Results{nil, nil}, o.results(o.ask(k.id, k.echo("a"), k.echo("b"))))
+		require.Equal(t, []error{nil, nil}, o.results(o.ask(k.id, k.echo("a"), k.echo("b"))))
 		o.leaveMemory()
 		now := time.Now()
 		a := o.ask(k.id,
 			k.event(domain.Watermark{Status: domain.StatusDelivered, UpTo: now.Add(-time.Second), Named: []string{k.named("a")}}),
 			k.event(domain.Watermark{Status: domain.StatusRead, UpTo: now}))
-		require.Equal(t, Results{nil, nil}, o.results(a))
+		require.Equal(t, []error{nil, nil}, o.results(a))
 		require.Equal(t, domain.StatusRead, o.statusOf(k, "a"))
 		require.Equal(t, domain.StatusRead, o.statusOf(k, "b"))
 		loads := o.targetLoads()
@@ -134,8 +134,8 @@ func TestTargetsThatAreUnknown(t *testing.T) {
 		b := o.ask(k.id, k.echo("out"))
 		require.Equal(t, 3, o.queued(), "known not to be stored")
 		o.resume()
-		require.Equal(t, Results{nil, nil}, o.results(a))
-		require.Equal(t, Results{nil}, o.results(b))
+		require.Equal(t, []error{nil, nil}, o.results(a))
+		require.Equal(t, []error{nil}, o.results(b))
 		require.Equal(t, domain.StatusRead, o.statusOf(k, "out"))
 
 		stranger := o.customer("2")
@@ -285,7 +285,7 @@ func TestKnownMessagesAreBounded(t *testing.T) {
 		require.Equal(t, 99, o.queued(), "and goes on with an empty memory")
 		o.resume()
 		for _, a := range asked {
-			require.Equal(t, Results{nil}, o.results(a))
+			require.Equal(t, []error{nil}, o.results(a))
 		}
 	})
 }

@@ -33,7 +33,7 @@ func TestAnswersAndNoticesWaitForTheCommit(t *testing.T) {
 		o.step(20)
 		require.Equal(t, texts[:20], o.notices.bodies())
 		for _, a := range asked[:20] {
-			require.Equal(t, Results{nil}, o.results(a))
+			require.Equal(t, []error{nil}, o.results(a))
 		}
 		o.unanswered(append(asked[20:], accepted, refused, again)...)
 
@@ -44,7 +44,7 @@ func TestAnswersAndNoticesWaitForTheCommit(t *testing.T) {
 		require.Equal(t, alice.User, no.Holder)
 		o.unanswered(again)
 		o.step(1)
-		require.Equal(t, Results{nil, nil}, o.results(again))
+		require.Equal(t, []error{nil, nil}, o.results(again))
 		require.Len(t, o.notices.named(domain.EventAssignmentChanged), 2)
 	})
 }
@@ -149,7 +149,7 @@ func TestDuplicateIsDoneAndTheOthersAreDecidedAgain(t *testing.T) {
 		o.hold()
 		a := o.ask(k.id, k.says("before"), k.says("first"), k.says("after"))
 		o.resume()
-		require.Equal(t, Results{nil, nil, nil}, o.results(a))
+		require.Equal(t, []error{nil, nil, nil}, o.results(a))
 		require.Equal(t, []string{"before", "after"}, o.notices.bodies(), "no event for a duplicate")
 		require.Equal(t, 3, see(o, func(s *store) int { return s.states[k.id].Unread }))
 		require.Equal(t, 1, see(o, func(s *store) int { return s.stored[k.named("first")] }))

@@ -103,20 +103,27 @@ func NewDirectory[K comparable](
 // Tell sends msg to the actor of key, making it when it isn't in memory. It
 // returns domain.ErrOverloaded when a bound is reached and domain.ErrUnavailable
 // once the directory is closed; msg was then certainly not taken.
-func (d *Directory[K]) Tell(key K, msg any) error { return d.tell(key, msg, d.config.MaxWaiting) }
+func (d *Directory[K]) Tell(key K, msg any) error {
+	return d.tell(key, msg, d.config.MaxWaiting, false)
+}
 
 // insist is Tell without the bound of the mailbox, for what its sender sends
 // once per thing that was let in under a bound.
-func (d *Directory[K]) insist(key K, msg any) error { return d.tell(key, msg, math.MaxInt32) }
+func (d *Directory[K]) insist(key K, msg any) error { return d.tell(key, msg, math.MaxInt32, false) }
 
-func (d *Directory[K]) tell(key K, msg any, maxWaiting int) error {
+// conclude is insist for what an actor waits for: one that is still there while
+// the directory closes gets it, too. Such an actor has to look after each
+// message whether it can leave.
+func (d *Directory[K]) conclude(key K, msg any) error { return d.tell(key, msg, math.MaxInt32, true) }
+
+func (d *Directory[K]) tell(key K, msg any, maxWaiting int, concluding bool) error {
 	s := d.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d.closed.Load() {
+	r, ok := s.residents[key]
+	if d.closed.Load() && (!ok || !concluding) {
 		return fmt.Errorf("%s directory is closed: %w", d.kind, domain.ErrUnavailable)
 	}
-	r, ok := s.residents[key]
 	if !ok {
 		var err error
 		if r, err = d.activate(key); err != nil {

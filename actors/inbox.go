@@ -48,7 +48,18 @@ func (b *Inbox) Do(ctx context.Context, id domain.ConversationID, cmd domain.Com
 	if err != nil {
 		return err
 	}
-	return results[0]
+	return results[0].Err
+}
+
+// Send writes an outbound message and returns its id when it is durable: of the
+// new one, or of the one that an earlier request with the same key made. Errors
+// are as Do's.
+func (b *Inbox) Send(ctx context.Context, id domain.ConversationID, cmd domain.Send) (domain.MessageID, error) {
+	results, err := b.ask(ctx, id, []domain.Command{cmd})
+	if err != nil {
+		return domain.MessageID{}, err
+	}
+	return results[0].Message, results[0].Err
 }
 
 func (b *Inbox) ask(ctx context.Context, id domain.ConversationID, commands []domain.Command) (Results, error) {
@@ -290,7 +301,8 @@ func (t *thread) fail(errs []error, err error) {
 // take notes the results and returns what has to be sent elsewhere, if any.
 func (t *thread) take(results Results, errs []error) *thread {
 	var rest *thread
-	for i, err := range results {
+	for i, result := range results {
+		err := result.Err
 		var misrouted *domain.MisroutedError
 		if !errors.As(err, &misrouted) {
 			errs[t.indexes[i]] = err

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chatopshub/chatopshub/domain"
 )
 
 // metrics is what operators see of the actors.
@@ -13,6 +15,7 @@ type metrics struct {
 	lateReplies prometheus.Counter
 	asks        prometheus.Gauge
 	panics      *prometheus.CounterVec // by kind
+	sends       *prometheus.CounterVec // by outcome
 }
 
 const metricsPrefix = "chatopshub_actors_"
@@ -32,13 +35,25 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: metricsPrefix + "panics_total", Help: "Messages whose handling panicked.",
 		}, []string{"kind"}),
+		sends: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "chatopshub_sends_total", Help: "Attempts to send a message, by outcome: sent, or the class of the failure.",
+		}, []string{"outcome"}),
 	}
-	for _, c := range []prometheus.Collector{m.deadLetters, m.lateReplies, m.asks, m.panics} {
+	for _, c := range []prometheus.Collector{m.deadLetters, m.lateReplies, m.asks, m.panics, m.sends} {
 		if err := m.register(c); err != nil {
 			return nil, fmt.Errorf("actor system: %w", err)
 		}
 	}
 	return m, nil
+}
+
+// sent counts an attempt; nil: the platform took the message.
+func (m *metrics) sent(failure *domain.CallError) {
+	outcome := "sent"
+	if failure != nil {
+		outcome = string(failure.Class)
+	}
+	m.sends.WithLabelValues(outcome).Inc()
 }
 
 // watch shows the numbers of one kind of actor.

@@ -15,10 +15,14 @@ type Change struct {
 	Claims  []AliasClaim // the aliases the decision relies on
 	Merged  []ContactID  // to be marked as merged into the conversation's contact
 	Inserts []Message
-	Updates []Message // every mutable column is written
+	Updates []Message     // every mutable column is written
+	Freed   []MessageID   // of Updates: their idempotency keys, for the inserts
+	Files   []SettledFile // of Updates
 	Audit   []AuditEvent
 	Load    []LoadDelta // capacity taken and given back
 	Notices []Notice
+
+	Message MessageID // what a Send made, or had made before (then without a change); what a ClaimSend claimed
 }
 
 // IsZero reports whether nothing changes.

@@ -38,6 +38,11 @@ type (
 	Send struct {
 		By    Caller
 		Draft Draft
+		Key   string // the agent's own name for the message, to ask twice and get it once; empty: none
+		Hash  []byte // of what was asked under the key
+		// Channel is the status of the conversation's channel, which its actor
+		// fills in; empty: not known.
+		Channel ChannelStatus
 	}
 	// ReleaseIf puts the conversation back to PENDING if that very assignment
 	// still stands: the grace period of its agent is over, or the agent was
@@ -48,17 +53,27 @@ type (
 		Event      AuditType
 		Reason     string
 	}
+	// Assign gives a PENDING conversation to To, because the policy of its
+	// channel says so, if it has been waiting since that very time.
+	Assign struct {
+		To    User
+		Since time.Time // the conversation's PendingSince that is meant
+	}
 )
 
-// Draft is an outbound message as an agent wrote it, checked against the
-// platform's rules.
+// Draft is an outbound message as an agent wrote it. A file's type may be left
+// out: the platforms differ in what they show a file as.
 type Draft struct {
 	Type      MessageType
 	Body      string
 	MediaURL  string
 	MediaType string
-	ReplyTo   MessageID
-	Metadata  MessageMetadata
+	// Attachment is a file of the organization that was uploaded: who makes the
+	// draft has looked that up, and put it into Metadata.Content, too. Then
+	// MediaURL is empty.
+	Attachment AttachmentID
+	ReplyTo    MessageID
+	Metadata   MessageMetadata
 }
 
 // Origin is where an inbound element came from: what a conversation needs to
@@ -189,6 +204,7 @@ func (Reopen) command()    {}
 func (Read) command()      {}
 func (Send) command()      {}
 func (ReleaseIf) command() {}
+func (Assign) command()    {}
 func (Receive) command()   {}
 
 func (CustomerMessage) inbound()  {}

@@ -354,6 +354,9 @@ func TestSendWritesAQueuedMessage(t *testing.T) {
 	change := th.must(Send{By: by(alice), Draft: draft})
 	require.Len(t, change.Inserts, 1)
 	m := change.Inserts[0]
+	draft.Metadata.Quotes = "in-1"
+	require.Equal(t, []Unsent{{Message: m.ID, Type: TypeImage, State: SendQueued}}, th.c.Outbox)
+	require.Equal(t, m.ID, change.Message)
 	require.Equal(t, Message{
 		ID: m.ID, Direction: Outbound, Agent: alice.ID, Type: TypeImage, Body: "caption", MediaURL: draft.MediaURL,
 		MediaType: "image/png", Status: StatusPending, SendState: SendQueued, ReplyTo: draft.ReplyTo,
@@ -412,7 +415,7 @@ func TestReplyWindow(t *testing.T) {
 			th.must(Accept{By: by(alice)})
 			th.now = testStart.Add(tt.after)
 			require.Equal(t, tt.after < day, th.c.WindowOpen(th.now))
-			_, err := th.doNow(Send{By: by(alice), Draft: Draft{Type: tt.draft, Body: "x"}})
+			_, err := th.doNow(Send{By: by(alice), Draft: Draft{Type: tt.draft, Body: "x", Metadata: MessageMetadata{Content: &Content{Template: &Template{Name: "hello", Language: "en"}}}}})
 			if tt.ok {
 				require.NoError(t, err)
 				return

@@ -45,6 +45,7 @@ type Conversation struct {
 	UpdatedAt   time.Time
 	Metadata    json.RawMessage // notes about the thread, by key
 	Early       []EarlyEvent    // what came before the message it is about
+	Outbox      []Unsent        // what waits for the platform's verdict, oldest first
 
 	// For the realtime events; the rows they come from are elsewhere.
 	ChannelName  string

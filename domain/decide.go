@@ -46,8 +46,18 @@ func Decide(c Conversation, cmd Command, known *MessageSet, at Moment) (Conversa
 		err = d.send(cmd)
 	case ReleaseIf:
 		d.releaseIf(cmd)
+	case Assign:
+		err = d.assignByPolicy(cmd)
+	case ClaimSend:
+		d.claimSend(cmd)
+	case FinishSend:
+		d.finishSend(cmd)
+	case ExpireSend:
+		d.expireSend(cmd)
 	case Receive:
 		err = d.receive(cmd)
+	case MediaSettled:
+		err = d.mediaSettled(cmd)
 	default:
 		return c, Change{}, fmt.Errorf("decide: unknown command %T", cmd)
 	}
@@ -55,7 +65,7 @@ func Decide(c Conversation, cmd Command, known *MessageSet, at Moment) (Conversa
 		return c, Change{}, err
 	}
 	if !d.changed {
-		return c, Change{}, nil
+		return c, Change{Message: d.change.Message}, nil
 	}
 	return d.finish()
 }
@@ -68,7 +78,8 @@ type decision struct {
 	at      Moment
 	change  Change
 	changed bool
-	ids     uint64 // how many ids were derived
+	ids     uint64      // how many ids were derived
+	untold  []MessageID // updated without telling agents
 }
 
 // newDecision returns a value, which stays on Decide's stack.

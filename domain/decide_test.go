@@ -48,7 +48,7 @@ func TestMessageIDsIncreaseAcrossAHandOver(t *testing.T) {
 		Assignment: th.c.Assignment, Head: th.c.Head, WindowExpiresAt: th.c.WindowExpiresAt, LastMessage: th.c.LastMessage,
 	}
 	early := Moment{Now: th.now.Add(-time.Hour), Entropy: [16]byte{}} // the smallest of an earlier millisecond
-	_, change, err := Decide(kept, Send{By: by(alice), Draft: Draft{Type: TypeText}}, nil, early)
+	_, change, err := Decide(kept, Send{By: by(alice), Draft: Draft{Type: TypeText, Body: "x"}}, nil, early)
 	require.NoError(t, err)
 	require.Equal(t, MessageID(incrementV7(th.c.LastMessage)), change.Inserts[0].ID, "last + 1")
 }
@@ -56,7 +56,7 @@ func TestMessageIDsIncreaseAcrossAHandOver(t *testing.T) {
 func TestTheSameEntropyTwiceGivesTwoIDs(t *testing.T) {
 	t.Parallel()
 	th := inState(t, Assigned, alice)
-	cmd, at := Send{By: by(alice), Draft: Draft{Type: TypeText}}, th.moment()
+	cmd, at := Send{By: by(alice), Draft: Draft{Type: TypeText, Body: "x"}}, th.moment()
 	_, first, err := Decide(th.c, cmd, nil, at)
 	require.NoError(t, err)
 	again := th.c

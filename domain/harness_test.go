@@ -100,6 +100,7 @@ func (th *thread) known(cmd Command) *MessageSet {
 	for _, m := range th.stored {
 		if slices.Contains(targets.IDs, m.ID) ||
 			m.ProviderMessageID != "" && slices.Contains(targets.ProviderIDs, m.ProviderMessageID) ||
+			m.IdempotencyKey != "" && slices.Contains(targets.Requests, RequestKey{m.Agent, m.IdempotencyKey}) ||
 			m.Direction == Outbound && m.Status != StatusRead && !m.CreatedAt.After(targets.UnreadUpTo) {
 			found = append(found, m)
 		}
@@ -128,6 +129,7 @@ func (th *thread) doNow(cmd Command) (Change, error) {
 	th.check(after, change, err)
 	th.c = after
 	th.store(change)
+	th.checkOutbox()
 	if !change.IsZero() {
 		th.changes = append(th.changes, change)
 	}
@@ -187,7 +189,7 @@ func (th *thread) check(after Conversation, change Change, err error) {
 	}
 	if change.IsZero() {
 		require.True(th.t, reflect.DeepEqual(before, after), "no change, no other state")
-		require.True(th.t, reflect.DeepEqual(Change{}, change), "the zero change is all zero")
+		require.True(th.t, reflect.DeepEqual(Change{Message: change.Message}, change), "the zero change is all zero")
 		return
 	}
 	th.checkChain(before, after, change)
@@ -259,8 +261,25 @@ func (th *thread) checkMessages(before, after Conversation, change Change) {
 	for _, m := range change.Updates {
 		i := slices.IndexFunc(th.stored, func(s Message) bool { return s.ID == m.ID })
 		require.GreaterOrEqual(th.t, i, 0)
-		requireForward(th.t, th.stored[i].Status, m.Status)
+		from := th.stored[i].Status
+		if th.stored[i].ErrorCode == CodeSendUncertain {
+			from = StatusPending // we guessed; the platform knows
+		}
+		requireForward(th.t, from, m.Status)
 	}
+}
+
+// checkOutbox wants the outbox to be what the rows say.
+func (th *thread) checkOutbox() {
+	th.t.Helper()
+	var unsent []Unsent
+	for _, m := range th.stored {
+		require.Equal(th.t, m.Direction == Outbound && m.Status == StatusPending, m.SendState != "", "%s %s", m.Status, m.SendState)
+		if m.SendState != "" {
+			unsent = append(unsent, unsentOf(m))
+		}
+	}
+	require.Equal(th.t, unsent, th.c.Outbox)
 }
 
 // requireForward wants statuses to move as they may.

@@ -134,7 +134,7 @@ func (l *limits) messenger(c Content) {
 }
 
 func (l *limits) file(p Provider, t MessageType, f *File) {
-	if f == nil || (f.ID == "") == (f.Link == "") {
+	if f == nil || !onlyOne(!f.Attachment.IsZero(), f.ID != "", f.Link != "") {
 		l.refuse("mediaUrl", "takes one file: uploaded, or by link")
 		return
 	}
@@ -152,6 +152,16 @@ func (l *limits) file(p Provider, t MessageType, f *File) {
 		l.refuse("mediaUrl", "takes a file of at most %d bytes as %s, got %d", most, t, f.Size)
 	}
 	l.text("fileName", f.Name, 0, 240)
+}
+
+func onlyOne(there ...bool) bool {
+	n := 0
+	for _, t := range there {
+		if t {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // hostCharacters are those of a host name in ASCII form, with a port: no user

@@ -68,7 +68,8 @@ type Message struct {
 	Agent             UserID // who wrote an outbound one; zero: another app, or the business in the platform's own app
 	Type              MessageType
 	Body              string
-	MediaURL          string
+	MediaURL          string       // where somebody else has what it shows
+	Attachment        AttachmentID // the file of ours that it shows: what an agent sent, or the customer's once it is here
 	MediaType         string
 	ProviderMessageID string
 	Status            MessageStatus
@@ -99,6 +100,8 @@ type MessageMetadata struct {
 	Edits     []Edit              `json:"edits,omitempty"`     // former texts, oldest first, at most MaxEdits
 	LastEdit  *EditStamp          `json:"lastEdit,omitempty"`
 	Standby   bool                `json:"standby,omitempty"` // another app owned the thread when it came
+	Content   *Content            `json:"content,omitempty"` // of an outbound one: what its columns don't hold
+	Quotes    string              `json:"quotes,omitempty"`  // of an outbound one: the platform's id of the message it answers
 }
 
 // MaxEdits bounds the former texts that are kept: the platforms allow five
@@ -114,6 +117,10 @@ type Media struct {
 	SHA256   string `json:"sha256,omitempty"`
 	FileName string `json:"fileName,omitempty"`
 	Kind     string `json:"kind,omitempty"` // the platform's word: image, file, sticker…
+
+	Attachment AttachmentID    `json:"attachmentId,omitzero"` // the file as it will be here; zero: it isn't fetched
+	State      AttachmentState `json:"state,omitempty"`       // empty: on its way
+	Failure    FileFailure     `json:"failure,omitempty"`     // of one that failed
 }
 
 // Reaction is an emoji on a message; an empty emoji is one taken back, kept so

@@ -9,21 +9,54 @@ import (
 type Targets struct {
 	ProviderIDs []string
 	IDs         []MessageID
+	Requests    []RequestKey
 	UnreadUpTo  time.Time // all outbound ones of that time or before which aren't READ
 }
 
 // IsZero reports whether nothing has to be known.
 func (t Targets) IsZero() bool {
-	return len(t.ProviderIDs) == 0 && len(t.IDs) == 0 && t.UnreadUpTo.IsZero()
+	return len(t.ProviderIDs) == 0 && len(t.IDs) == 0 && len(t.Requests) == 0 && t.UnreadUpTo.IsZero()
 }
 
 // TargetsOf names the messages that Decide needs to know for cmd.
 func TargetsOf(cmd Command) Targets {
-	receive, ok := cmd.(Receive)
-	if !ok {
-		return Targets{}
+	switch cmd := cmd.(type) {
+	case Send:
+		return targetsOfSend(cmd)
+	case ClaimSend:
+		return Targets{IDs: []MessageID{cmd.Message}}
+	case ExpireSend:
+		return Targets{IDs: []MessageID{cmd.Message}}
+	case FinishSend:
+		t := Targets{IDs: []MessageID{cmd.Message}}
+		if cmd.Sent != nil && cmd.Sent.ProviderID != "" {
+			t.ProviderIDs = []string{cmd.Sent.ProviderID}
+		}
+		if !cmd.Target.IsZero() {
+			t.IDs = append(t.IDs, cmd.Target)
+		}
+		return t
+	case MediaSettled:
+		return Targets{IDs: []MessageID{cmd.File.Message}}
+	case Receive:
+		return targetsOfEvent(cmd.Event)
 	}
-	switch e := receive.Event.(type) {
+	return Targets{}
+}
+
+func targetsOfSend(cmd Send) Targets {
+	var t Targets
+	if cmd.Key != "" {
+		t.Requests = []RequestKey{{cmd.By.User, cmd.Key}}
+	}
+	if !cmd.Draft.ReplyTo.IsZero() {
+		t.IDs = []MessageID{cmd.Draft.ReplyTo}
+	}
+	return t
+}
+
+func targetsOfEvent(e InboundEvent) Targets {
+	switch e := e.(type) {
 	case CustomerReaction:
 		return Targets{ProviderIDs: []string{e.Target}}
 	case MessageEdited:
@@ -55,7 +88,8 @@ func targetsOf(providerID string, ours MessageID) Targets {
 // of them, and of some that they don't exist. The zero value knows nothing.
 type MessageSet struct {
 	byID       map[MessageID]*Message
-	byProvider map[string]*Message // nil: known not to exist
+	byProvider map[string]*Message     // nil: known not to exist
+	byRequest  map[RequestKey]*Message // nil: known not to exist
 	absent     map[MessageID]struct{}
 	unreadUpTo time.Time
 }
@@ -72,6 +106,11 @@ func (s *MessageSet) Lacks(t Targets) Targets {
 		_, absent := s.absent[id]
 		if s.byID[id] == nil && !absent {
 			lacking.IDs = append(lacking.IDs, id)
+		}
+	}
+	for _, r := range t.Requests {
+		if _, known := s.byRequest[r]; !known {
+			lacking.Requests = append(lacking.Requests, r)
 		}
 	}
 	if t.UnreadUpTo.After(s.unreadUpTo) {
@@ -93,6 +132,11 @@ func (s *MessageSet) Learn(t Targets, found []Message) {
 			s.byProvider = put(s.byProvider, id, nil)
 		}
 	}
+	for _, r := range t.Requests {
+		if _, known := s.byRequest[r]; !known {
+			s.byRequest = put(s.byRequest, r, nil)
+		}
+	}
 	for _, id := range t.IDs {
 		if s.byID[id] == nil {
 			s.absent = put(s.absent, id, struct{}{})
@@ -109,6 +153,9 @@ func (s *MessageSet) Put(m Message) {
 	delete(s.absent, m.ID)
 	if m.ProviderMessageID != "" {
 		s.byProvider = put(s.byProvider, m.ProviderMessageID, &m)
+	}
+	if m.IdempotencyKey != "" {
+		s.byRequest = put(s.byRequest, RequestKey{m.Agent, m.IdempotencyKey}, &m)
 	}
 }
 
@@ -131,6 +178,18 @@ func (s *MessageSet) provider(id string) (Message, bool) {
 	}
 	return *s.byProvider[id], true
 }
+
+// request is the message that was asked for under a key, as long as it has it.
+func (s *MessageSet) request(r RequestKey) (Message, bool) {
+	if s == nil || s.byRequest[r] == nil {
+		return Message{}, false
+	}
+	m, ok := s.message(s.byRequest[r].ID)
+	return m, ok && m.IdempotencyKey == r.Key
+}
+
+// Message is the message with that id, if it is known.
+func (s *MessageSet) Message(id MessageID) (Message, bool) { return s.message(id) }
 
 func (s *MessageSet) message(id MessageID) (Message, bool) {
 	if s == nil || s.byID[id] == nil {

@@ -33,9 +33,12 @@ type Content struct {
 }
 
 // File is what an image, video, audio, voice, document or sticker message
-// shows: one that was uploaded to the platform, by its id there, or one that
-// the platform fetches by a public https link.
+// shows: one of ours, which is brought to the platform right before the call,
+// one that is there, by its id there, or one that the platform fetches by a
+// public https link.
 type File struct {
+	Attachment AttachmentID `json:"attachmentId,omitzero"`
+
 	ID       string `json:"id,omitempty"`
 	Link     string `json:"link,omitempty"`
 	Name     string `json:"name,omitempty"`     // of a document, as the customer sees it

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -109,6 +110,7 @@ type (
 		Agent        *UserID        `json:"agentId"`
 		Body         *string        `json:"body"`
 		MediaURL     *string        `json:"mediaUrl"`
+		File         AttachmentID   `json:"-"` // what mediaUrl leads to, if it is ours: Notice.Linked
 		MediaType    *string        `json:"mediaType"`
 		Type         MessageType    `json:"type"`
 		Status       MessageStatus  `json:"status"`
@@ -125,6 +127,7 @@ type (
 		ErrorMessage string         `json:"errorMessage,omitempty"`
 		Body         *string        `json:"body,omitempty"`
 		MediaURL     *string        `json:"mediaUrl,omitempty"`
+		File         AttachmentID   `json:"-"`                  // as in MessageCreated
 		Reactions    []ReactionView `json:"reactions,omitzero"` // empty, not absent, once the last was taken back
 		EditedAt     *Timestamp     `json:"editedAt,omitempty"`
 		DeletedAt    *Timestamp     `json:"deletedAt,omitempty"`
@@ -163,7 +166,7 @@ func ReactionsOf(m Message) []ReactionView {
 		return nil
 	}
 	views := []ReactionView{}
-	for _, by := range []string{byCustomer, "business"} {
+	for _, by := range []string{byCustomer, byBusiness} {
 		if r, ok := m.Metadata.Reactions[by]; ok && r.Emoji != "" {
 			views = append(views, ReactionView{By: by, Emoji: r.Emoji, At: Timestamp(r.At)})
 		}
@@ -189,6 +192,9 @@ func (d *decision) notices() {
 		}
 	}
 	for _, m := range d.change.Updates {
+		if slices.Contains(d.untold, m.ID) {
+			continue
+		}
 		d.tell(EventMessageUpdated, watching, updatedMessage(d.c.ID, m))
 	}
 	if a, ok := d.assignmentPayload(); ok {
@@ -258,7 +264,7 @@ func createdMessage(conversation ConversationID, m Message) MessageCreated {
 	m = shown(m)
 	return MessageCreated{
 		ID: m.ID, Conversation: conversation, Direction: m.Direction, Agent: ref(m.Agent), Body: text(m.Body),
-		MediaURL: text(m.MediaURL), MediaType: text(m.MediaType), Type: m.Type, Status: m.Status,
+		MediaURL: text(m.MediaURL), File: m.Attachment, MediaType: text(m.MediaType), Type: m.Type, Status: m.Status,
 		ProviderAt: Timestamp(m.ProviderAt), CreatedAt: Timestamp(m.CreatedAt),
 	}
 }
@@ -267,7 +273,7 @@ func createdMessage(conversation ConversationID, m Message) MessageCreated {
 // audit, agents don't get it.
 func shown(m Message) Message {
 	if !m.DeletedAt.IsZero() {
-		m.Body, m.MediaURL, m.MediaType = "", "", ""
+		m.Body, m.MediaURL, m.MediaType, m.Attachment = "", "", "", AttachmentID{}
 	}
 	return m
 }
@@ -276,7 +282,7 @@ func updatedMessage(conversation ConversationID, m Message) MessageUpdated {
 	m = shown(m)
 	p := MessageUpdated{
 		ID: m.ID, Conversation: conversation, Status: m.Status, SendState: m.SendState,
-		ErrorCode: m.ErrorCode, ErrorMessage: m.ErrorMessage, Body: text(m.Body), MediaURL: text(m.MediaURL),
+		ErrorCode: m.ErrorCode, ErrorMessage: m.ErrorMessage, Body: text(m.Body), MediaURL: text(m.MediaURL), File: m.Attachment,
 		Reactions: ReactionsOf(m), UpdatedAt: Timestamp(m.UpdatedAt),
 	}
 	if !m.EditedAt.IsZero() {

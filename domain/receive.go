@@ -3,6 +3,7 @@ package domain
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -75,6 +76,7 @@ func rowID(e InboundEvent) string {
 }
 
 func (d *decision) customerMessage(o Origin, e CustomerMessage) {
+	e.Metadata.Media = d.expectMedia(e.Metadata.Media)
 	m := Message{
 		Direction: Inbound, Type: e.Type, Body: e.Body, MediaType: e.MediaType, Status: StatusDelivered,
 		ProviderMessageID: e.ProviderID, ReplyToProvider: e.ReplyTo, ProviderAt: e.At, Metadata: e.Metadata,
@@ -120,7 +122,7 @@ func (d *decision) customerReaction(o Origin, e CustomerReaction) {
 
 // reactionOn keeps a reaction, or that it was taken back, on its message.
 func (d *decision) reactionOn(o Origin, target Message, e CustomerReaction) {
-	if !react(&target, e) {
+	if !react(&target, byCustomer, Reaction{Emoji: e.Emoji, ID: e.ProviderID, At: e.At}) {
 		return
 	}
 	if !e.Standby {
@@ -156,21 +158,22 @@ func reactionID(e CustomerReaction) string {
 	return fmt.Sprintf("reaction:%s:%d:%s", e.Target, e.At.UnixMilli(), e.Emoji)
 }
 
-// byCustomer is the key of the customer's reaction in a message's metadata.
-const byCustomer = "customer"
+// The keys of reactions in a message's metadata: who reacted.
+const (
+	byCustomer = "customer"
+	byBusiness = "business"
+)
 
-// react puts the customer's reaction on m; false for a repeat or an older one.
-func react(m *Message, e CustomerReaction) bool {
-	now, was := Reaction{Emoji: e.Emoji, ID: e.ProviderID, At: e.At}, m.Metadata.Reactions[byCustomer]
+// react puts a reaction on m; false for a repeat or an older one.
+func react(m *Message, who string, now Reaction) bool {
+	was := m.Metadata.Reactions[who]
 	repeat := now.ID != "" && now.ID == was.ID || now.At.Equal(was.At) && now.Emoji == was.Emoji
 	if repeat || now.At.Before(was.At) {
 		return false
 	}
 	reactions := make(map[string]Reaction, len(m.Metadata.Reactions)+1)
-	for who, r := range m.Metadata.Reactions {
-		reactions[who] = r
-	}
-	reactions[byCustomer] = now
+	maps.Copy(reactions, m.Metadata.Reactions)
+	reactions[who] = now
 	m.Metadata.Reactions = reactions
 	return true
 }
@@ -186,6 +189,7 @@ func (d *decision) businessEcho(o Origin, e BusinessEcho) {
 	}
 	// Nobody waits for an answer in a thread that the business began elsewhere:
 	// the customer's reply reopens it.
+	e.Metadata.Media = d.expectMedia(e.Metadata.Media)
 	d.open(o, Completed)
 	d.rely(o)
 	d.insert(Message{
@@ -370,6 +374,7 @@ func (d *decision) insert(m Message, event AuditType, facts AuditFacts) {
 // decision is written once.
 func (d *decision) update(m Message) {
 	m.UpdatedAt, d.changed = d.now(), true
+	d.keepOutbox(m)
 	for i := range d.change.Updates {
 		if d.change.Updates[i].ID == m.ID {
 			d.change.Updates[i] = m

@@ -265,6 +265,7 @@ func TestCustomerMessageRow(t *testing.T) {
 		Metadata: metadata, Note: json.RawMessage(`{"source_id":"ad"}`),
 	})
 	m := th.newest()
+	metadata.Media = []Media{{ID: "77", MimeType: "image/png", Attachment: m.Metadata.Media[0].Attachment}}
 	require.Equal(t, Message{
 		ID: m.ID, Direction: Inbound, Type: TypeImage, Body: "caption", MediaType: "image/png",
 		ProviderMessageID: "wamid.1", ReplyToProvider: "wamid.0", Status: StatusDelivered, Metadata: metadata,

@@ -18,6 +18,9 @@ const (
 	CodeCapacityReached   Code = "capacity_reached"
 	CodeInvalidAssignee   Code = "invalid_assignee"
 	CodeReplyWindowClosed Code = "reply_window_closed"
+	CodeChannelInactive   Code = "channel_inactive"
+	CodeKeyReused         Code = "idempotency_key_reused" // for another message
+	CodeUnknownMessage    Code = "unknown_message"        // which is answered or reacted to
 )
 
 // Refusal is a decision's "no": a stable code and the facts that it rests on.

@@ -1,6 +1,9 @@
 package domain
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // This file decides what reports of the platform do to outbound messages: the
 // row "status, delivery, read" of docs/rules.md.
@@ -24,7 +27,9 @@ func (d *decision) settle(m Message, e StatusReport) {
 	if m.Direction != Outbound {
 		return
 	}
-	learned := m.ProviderMessageID == "" && e.ProviderID != ""
+	other, taken := d.known.provider(e.ProviderID)
+	taken = taken && other.ID != m.ID // an echo that didn't name us came before, and is a row of its own
+	learned := m.ProviderMessageID == "" && e.ProviderID != "" && !taken
 	if learned {
 		m.ProviderMessageID = e.ProviderID
 	}
@@ -45,16 +50,22 @@ func (d *decision) settle(m Message, e StatusReport) {
 // FAILED that lost against DELIVERED is noted all the same: it is what the
 // platform said.
 func report(m *Message, e StatusReport) (step, noted bool) {
-	m.Status, step = Advance(m.Status, e.Status)
+	from, doubted := m.Status, m.ErrorCode == CodeSendUncertain
+	if doubted {
+		from = StatusPending // that it failed was our guess: the platform knows
+	}
+	m.Status, step = Advance(from, e.Status)
 	if e.Status == StatusFailed && (step || m.ErrorCode == "") {
 		m.ErrorCode, m.ErrorMessage = e.ErrorCode, e.ErrorMessage
 		noted = m.ErrorCode != ""
+	} else if doubted && step {
+		m.ErrorCode, m.ErrorMessage = "", ""
 	}
 	if step {
-		m.SendState = ""
-		if m.ProviderAt.IsZero() {
-			m.ProviderAt = e.At
-		}
+		m.SendState, m.NextAttemptAt = "", time.Time{}
+	}
+	if m.ProviderAt.IsZero() && !e.At.IsZero() {
+		m.ProviderAt, noted = e.At, true
 	}
 	return step, noted
 }

@@ -82,6 +82,7 @@ type MetadataView struct {
 	Media    []Media         `json:"media,omitempty"`
 	Edits    []EditView      `json:"edits,omitempty"` // former texts, oldest first
 	Standby  bool            `json:"standby,omitempty"`
+	Content  *Content        `json:"content,omitempty"` // of an outbound one: template, buttons, list
 }
 
 // EditView is a text that a message had before, and until when.
@@ -105,14 +106,17 @@ const (
 type AttachmentView struct {
 	ID        AttachmentID    `json:"id"`
 	State     AttachmentState `json:"state"`
+	Failure   *FileFailure    `json:"failure"` // why it couldn't be had
+	URL       *string         `json:"url"`     // good for a while, without a login; null until it is here
 	FileName  *string         `json:"fileName"`
 	MimeType  *string         `json:"mimeType"`
 	SizeBytes *int64          `json:"sizeBytes"`
 }
 
 // MessageViewOf is m as clients see it. Of a message that was taken back only
-// the fact remains: its content is kept for the audit alone.
-func MessageViewOf(conversation ConversationID, m Message, attachments []AttachmentView) MessageView {
+// the fact remains: its content is kept for the audit alone. link makes the
+// addresses of its files.
+func MessageViewOf(conversation ConversationID, m Message, attachments []AttachmentView, link Linker) MessageView {
 	v := MessageView{
 		ID: m.ID, Conversation: conversation, Direction: m.Direction, Agent: ref(m.Agent),
 		Type: m.Type, Status: m.Status, ProviderMessageID: text(m.ProviderMessageID), ReplyTo: ref(m.ReplyTo),
@@ -127,10 +131,28 @@ func MessageViewOf(conversation ConversationID, m Message, attachments []Attachm
 	if !m.DeletedAt.IsZero() {
 		return v
 	}
-	v.Body, v.MediaURL, v.MediaType = text(m.Body), text(m.MediaURL), text(m.MediaType)
-	v.Attachments = append(v.Attachments, attachments...)
+	v.Body, v.MediaURL, v.MediaType = text(m.Body), link.link(m.Attachment, m.MediaURL), text(m.MediaType)
+	for _, a := range attachments {
+		for _, f := range m.Metadata.Media {
+			if f.Attachment != a.ID {
+				continue
+			}
+			// The message says how far the file has come: the attachment may have
+			// been read later.
+			if a.State = f.State; a.State == "" {
+				a.State = AttachmentPending
+			}
+			if f.Failure != "" {
+				a.Failure = &f.Failure
+			}
+		}
+		if a.State == AttachmentStored {
+			a.URL = link.link(a.ID, "")
+		}
+		v.Attachments = append(v.Attachments, a)
+	}
 	v.Reactions = append(v.Reactions, ReactionsOf(m)...)
-	v.Metadata = MetadataView{Platform: m.Metadata.Platform, Media: m.Metadata.Media, Standby: m.Metadata.Standby}
+	v.Metadata = MetadataView{Platform: m.Metadata.Platform, Media: m.Metadata.Media, Standby: m.Metadata.Standby, Content: m.Metadata.Content}
 	for _, e := range m.Metadata.Edits {
 		v.Metadata.Edits = append(v.Metadata.Edits, EditView{Body: e.Body, At: Timestamp(e.At)})
 	}

@@ -24,15 +24,15 @@ func TestMessageView(t *testing.T) {
 		"id": "aa000000-0000-0000-0000-000000000001", "conversationId": "aa000000-0000-0000-0000-000000000009",
 		"direction": "INBOUND", "agentId": null, "body": "caption", "mediaUrl": null, "mediaType": "image/png", "type": "image",
 		"status": "DELIVERED", "providerMessageId": "wamid", "replyToMessageId": null, "sendState": null,
-		"attachments": [{"id": "aa000000-0000-0000-0000-000000000002", "state": "stored", "fileName": null, "mimeType": null, "sizeBytes": null}],
+		"attachments": [{"id": "aa000000-0000-0000-0000-000000000002", "state": "stored", "failure": null, "url": null, "fileName": null, "mimeType": null, "sizeBytes": null}],
 		"metadata": {"media": [{"id": "7"}], "edits": [{"body": "before", "at": "2026-11-02T10:00:00.000Z"}], "standby": true},
 		"reactions": [{"by": "customer", "emoji": "❤", "at": "2026-11-02T10:00:00.000Z"}],
 		"errorCode": null, "errorMessage": null, "providerTimestamp": null, "editedAt": null, "deletedAt": null,
 		"createdAt": "2026-11-02T10:00:00.000Z", "updatedAt": "2026-11-02T10:00:00.000Z"
-	}`, MessageViewOf(testID[conversationKind](9), m, files))
+	}`, MessageViewOf(testID[conversationKind](9), m, files, nil))
 
 	m.DeletedAt = testStart.Add(time.Second)
-	gone := MessageViewOf(testID[conversationKind](9), m, files)
+	gone := MessageViewOf(testID[conversationKind](9), m, files, nil)
 	require.Nil(t, gone.Body)
 	require.Nil(t, gone.MediaType)
 	require.Empty(t, gone.Attachments)
@@ -42,7 +42,7 @@ func TestMessageView(t *testing.T) {
 
 func TestMessageViewOfASend(t *testing.T) {
 	t.Parallel()
-	v := MessageViewOf(ConversationID{}, Message{Direction: Outbound, SendState: SendQueued, ErrorCode: "1"}, nil)
+	v := MessageViewOf(ConversationID{}, Message{Direction: Outbound, SendState: SendQueued, ErrorCode: "1"}, nil, nil)
 	require.Equal(t, SendQueued, *v.SendState)
 	require.Equal(t, "1", *v.ErrorCode)
 	encoded, err := json.Marshal(v)

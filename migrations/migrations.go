@@ -15,10 +15,10 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// Files are the migrations, NNNNN_name.sql. A test database is named by their
-// content.
+// Files are the migrations, NNNNN_name.sql or, where SQL alone can't do it,
+// NNNNN_name.go. A test database is named by their content.
 //
-//go:embed *.sql
+//go:embed *.sql 0*.go
 var Files embed.FS
 
 // ErrNone says that there is no migration left to undo.
@@ -102,6 +102,7 @@ func newProvider(db *sql.DB) (*goose.Provider, error) {
 	}
 	return goose.NewProvider(goose.DialectPostgres, db, fs.FS(Files),
 		goose.WithSessionLocker(locker),
+		goose.WithGoMigrations(media()),
 		goose.WithLogger(goose.NopLogger()), // report says what happened
 		goose.WithDisableGlobalRegistry(true),
 	)

@@ -9,6 +9,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
 	"github.com/stretchr/testify/require"
 
 	"github.com/chatopshub/chatopshub/migrations"
@@ -45,7 +48,7 @@ func TestUpDownUp(t *testing.T) {
 		schema := catalog(t, db)
 		require.NotEqual(t, before, schema)
 
-		files, err := fs.Glob(migrations.Files, "*.sql")
+		files, err := fs.Glob(migrations.Files, "*")
 		require.NoError(t, err)
 		for range files {
 			require.NoError(t, migrations.Down(t.Context(), db, logger))
@@ -116,8 +119,10 @@ func TestStatus(t *testing.T) {
 	pending := func() (names []string) {
 		states, err := migrations.Status(t.Context(), db)
 		require.NoError(t, err)
-		for i, state := range states {
-			require.EqualValues(t, i+1, state.Version)
+		last := int64(0)
+		for _, state := range states {
+			require.Greater(t, state.Version, last)
+			last = state.Version
 			if state.AppliedAt.IsZero() {
 				names = append(names, state.Name)
 			}
@@ -126,9 +131,30 @@ func TestStatus(t *testing.T) {
 	}
 	require.Empty(t, pending())
 	require.NoError(t, migrations.Down(t.Context(), db, logger))
-	files, err := fs.Glob(migrations.Files, "*.sql")
+	files, err := fs.Glob(migrations.Files, "*")
 	require.NoError(t, err)
 	require.Equal(t, files[len(files)-1:], pending())
+}
+
+// An index that is built beside running writers is no part of a transaction: a
+// try that is broken off leaves it there, of no use, and the next one mends that.
+func TestAnIndexIsBuiltAfterABrokenOffTry(t *testing.T) {
+	t.Parallel()
+	db := persistencetest.New(t).SQL
+	valid := func(index string) (valid bool) {
+		require.NoError(t, db.QueryRow(`SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND indisvalid)`, index).Scan(&valid))
+		return valid
+	}
+	for !valid("messages_unsent") {
+		require.NoError(t, migrations.Down(t.Context(), db, logger))
+	}
+	_, err := db.Exec(`INSERT INTO organizations (name, slug) VALUES ('one', 'one'), ('one', 'two')`)
+	require.NoError(t, err)
+	_, err = db.Exec(`CREATE UNIQUE INDEX CONCURRENTLY messages_outbox ON organizations (name)`)
+	require.ErrorContains(t, err, "messages_outbox")
+	require.NoError(t, migrations.Up(t.Context(), db, logger))
+	require.True(t, valid("messages_outbox"))
+	require.False(t, valid("messages_unsent"))
 }
 
 func TestADatabaseThatIsAway(t *testing.T) {
@@ -140,4 +166,18 @@ func TestADatabaseThatIsAway(t *testing.T) {
 	require.ErrorContains(t, migrations.Down(t.Context(), db, logger), "migrate down: ")
 	_, err = migrations.Status(t.Context(), db)
 	require.ErrorContains(t, err, "migration status: ")
+}
+
+// TestRiverIsMigratedWhole fails when the module River was updated and wants
+// more tables than a migration of ours makes.
+func TestRiverIsMigratedWhole(t *testing.T) {
+	t.Parallel()
+	pool, err := pgxpool.New(t.Context(), persistencetest.New(t).URL)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: logger})
+	require.NoError(t, err)
+	result, err := migrator.Validate(t.Context(), nil)
+	require.NoError(t, err)
+	require.True(t, result.OK, result.Messages)
 }

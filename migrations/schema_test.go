@@ -125,8 +125,8 @@ func TestIndexesAreUsed(t *testing.T) {
 		"SELECT FROM conversations WHERE contact_id = id(6)":                                                                             "conversations_contact_id_channel_id_key",
 		"SELECT FROM messages WHERE conversation_id = id(7) AND id < id(99) ORDER BY id DESC LIMIT 50":                                   "messages_conversation",
 		"SELECT FROM messages WHERE channel_id = id(4) AND provider_message_id = 'wamid.1'":                                              "messages_provider_id",
-		"SELECT FROM messages WHERE send_state IS NOT NULL AND next_attempt_at <= now()":                                                 "messages_unsent",
-		"SELECT FROM messages WHERE send_state = 'queued' AND conversation_id = id(7)":                                                   "messages_unsent",
+		"SELECT FROM messages WHERE send_state IS NOT NULL AND channel_id = id(4)":                                                       "messages_outbox",
+		"SELECT FROM messages WHERE send_state = 'queued' AND channel_id = id(4) AND conversation_id = id(7) ORDER BY id":                "messages_outbox",
 		"SELECT FROM messages WHERE agent_id = id(3) AND created_at >= now()":                                                            "messages_agent",
 		"SELECT FROM messages WHERE created_at < now()":                                                                                  "messages_created_at",
 		"SELECT FROM conversation_events WHERE conversation_id = id(7) ORDER BY seq DESC LIMIT 20":                                       "conversation_events_pkey",
@@ -136,7 +136,10 @@ func TestIndexesAreUsed(t *testing.T) {
 		"SELECT FROM sessions WHERE family = id(30) AND rotated_at IS NULL":                                                              "sessions_unspent",
 		"SELECT FROM sessions WHERE revoked_at > now() - interval '16 minutes'":                                                          "sessions_revoked_at",
 		"SELECT FROM sessions WHERE expires_at < now() - interval '2 days' ORDER BY expires_at LIMIT 100":                                "sessions_expires_at",
-		"SELECT FROM attachments WHERE state = 'pending' ORDER BY created_at":                                                            "attachments_pending",
+		"SELECT FROM agent_sessions WHERE agent_id = id(3) ORDER BY ended_at DESC LIMIT 1":                                               "agent_sessions_ended",
+		"SELECT FROM conversations WHERE channel_id = id(4) AND status = 'PENDING' ORDER BY pending_since, id LIMIT 9":                   "conversations_waiting",
+		"SELECT FROM attachments WHERE channel_id = id(4) AND state = 'pending' ORDER BY created_at LIMIT 8":                             "attachments_channel_pending",
+		"SELECT FROM attachments WHERE message_id IS NULL AND created_at < now()":                                                        "attachments_unused",
 		"SELECT FROM users WHERE lower(email) = 'ann@example.com'":                                                                       "users_email",
 	}
 	onEachServer(t, func(t *testing.T, empty func(testing.TB) *persistencetest.Database) {

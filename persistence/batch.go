@@ -25,8 +25,10 @@ type statement struct {
 // batch is the parameters of the transaction that carries many chains. Its
 // buffers are kept from one batch to the next; a lane has one.
 type batch struct {
-	fence, inserts, updates, events      *statement
+	fence, frees, inserts, updates       *statement
+	events                               *statement
 	contacts, claims, merges, load, lock *statement
+	expect, use, settle                  *statement // attachments
 	recognize                            *statement
 	failed                               error // what couldn't be encoded
 }
@@ -44,12 +46,19 @@ func newBatch() *batch {
 	return &batch{
 		lock:  &statement{name: "lock_agents", columns: []*column{uuids()}},
 		fence: &statement{name: "fence", columns: fence},
+		frees: &statement{name: "free_requests", columns: []*column{uuids(), uuids(), uuids()}},
 		inserts: &statement{name: "insert_messages", columns: []*column{
 			uuids(), uuids(), uuids(), texts(), uuids(), texts(), texts(), texts(), texts(), texts(), texts(), uuids(),
-			texts(), texts(), texts(), texts(), times(), texts(), times(), times(), times(), times()}},
+			texts(), texts(), texts(), texts(), times(), texts(), times(), times(), times(), times(),
+			int4s(), times(), times(), texts(), byteas(), uuids()}},
 		updates: &statement{name: "update_messages", columns: []*column{
 			uuids(), uuids(), uuids(), texts(), texts(), texts(), texts(), texts(), texts(), texts(), texts(), times(),
-			texts(), times(), times(), times()}},
+			texts(), times(), times(), times(), int4s(), times(), times(), texts(), uuids()}},
+		expect: &statement{name: "expect_attachments", columns: []*column{
+			uuids(), uuids(), uuids(), uuids(), texts(), texts(), texts()}},
+		use: &statement{name: "use_attachments", columns: []*column{uuids(), uuids(), uuids(), uuids()}},
+		settle: &statement{name: "settle_attachments", columns: []*column{
+			uuids(), uuids(), uuids(), uuids(), texts(), texts(), texts(), int8s(), texts()}},
 		events: &statement{name: "insert_events", columns: []*column{
 			uuids(), uuids(), uuids(), int8s(), texts(), uuids(), texts(), times()}},
 		contacts: &statement{name: "upsert_contacts", columns: []*column{
@@ -64,10 +73,13 @@ func newBatch() *batch {
 }
 
 // steps is the statements in the order of execution. Agents are locked before
-// conversations, everywhere; contacts and aliases come after the row that they
-// depend on, since their foreign keys are checked at commit.
+// conversations, everywhere; idempotency keys are freed before a message takes
+// them; contacts and aliases come after the row that they depend on, since their
+// foreign keys are checked at commit.
 func (b *batch) steps() []*statement {
-	return []*statement{b.lock, b.fence, b.inserts, b.updates, b.events, b.contacts, b.claims, b.merges, b.load}
+	return []*statement{
+		b.lock, b.fence, b.frees, b.inserts, b.updates, b.expect, b.use, b.settle, b.events, b.contacts, b.claims, b.merges, b.load,
+	}
 }
 
 // prepare makes the statements known to a new connection.

@@ -74,6 +74,15 @@ func (c *chain) messages() (inserts, updates []domain.Message) {
 	return inserts, updates
 }
 
+// freed is the messages whose idempotency keys others of the chain may take.
+func (c *chain) freed() []domain.MessageID {
+	var freed []domain.MessageID
+	for i := range c.items {
+		freed = append(freed, c.items[i].Change.Freed...)
+	}
+	return freed
+}
+
 func replace(messages []domain.Message, m domain.Message) bool {
 	for i := range messages {
 		if messages[i].ID == m.ID {

@@ -76,6 +76,16 @@ func (c *column) optional(s string) {
 	c.text(s)
 }
 
+// bytea writes b; the empty one is NULL.
+func (c *column) bytea(b []byte) {
+	if len(b) == 0 {
+		c.null()
+		return
+	}
+	c.count++
+	c.buf = append(binary.BigEndian.AppendUint32(c.buf, uint32(len(b))), b...)
+}
+
 func (c *column) int8(v int64) {
 	c.count++
 	c.buf = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(c.buf, 8), uint64(v))
@@ -99,17 +109,20 @@ func (c *column) time(t time.Time) {
 }
 
 // The constructors of columns by element type.
-func uuids() *column { return &column{elem: pgtype.UUIDOID} }
-func texts() *column { return &column{elem: pgtype.TextOID} }
-func int8s() *column { return &column{elem: pgtype.Int8OID} }
-func int4s() *column { return &column{elem: pgtype.Int4OID} }
-func times() *column { return &column{elem: pgtype.TimestamptzOID} }
+func uuids() *column  { return &column{elem: pgtype.UUIDOID} }
+func texts() *column  { return &column{elem: pgtype.TextOID} }
+func byteas() *column { return &column{elem: pgtype.ByteaOID} }
+func int8s() *column  { return &column{elem: pgtype.Int8OID} }
+func int4s() *column  { return &column{elem: pgtype.Int4OID} }
+func times() *column  { return &column{elem: pgtype.TimestamptzOID} }
 
 // arrayOID is the OID of the array type of the column.
 func (c *column) arrayOID() uint32 {
 	switch c.elem {
 	case pgtype.UUIDOID:
 		return pgtype.UUIDArrayOID
+	case pgtype.ByteaOID:
+		return pgtype.ByteaArrayOID
 	case pgtype.Int8OID:
 		return pgtype.Int8ArrayOID
 	case pgtype.Int4OID:

@@ -28,14 +28,14 @@ func newEcho(t *testing.T) *echo {
 	conn, err := pgconn.Connect(t.Context(), persistencetest.New(t).URL)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
-	e := &echo{conn: conn, columns: []*column{uuids(), texts(), int8s(), int4s(), times()}}
+	e := &echo{conn: conn, columns: []*column{uuids(), texts(), int8s(), int4s(), times(), byteas()}}
 	var oids []uint32
 	for _, c := range e.columns {
 		oids = append(oids, c.arrayOID())
 	}
 	e.statement, err = conn.Prepare(t.Context(), "echo", `SELECT replace(u::text, '-', ''), encode(convert_to(s, 'UTF8'), 'hex'), l::text, i::text,
-		(extract(epoch FROM t) * 1000000)::bigint::text
-		FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY AS v (u, s, l, i, t, n) ORDER BY n`, oids)
+		(extract(epoch FROM t) * 1000000)::bigint::text, encode(b, 'hex')
+		FROM unnest($1, $2, $3, $4, $5, $6) WITH ORDINALITY AS v (u, s, l, i, t, b, n) ORDER BY n`, oids)
 	require.NoError(t, err)
 	return e
 }
@@ -75,6 +75,7 @@ type row struct {
 	long  int64
 	short int32
 	at    time.Time
+	bytes []byte
 }
 
 func (r row) fill(c []*column) {
@@ -87,10 +88,12 @@ func (r row) fill(c []*column) {
 	c[2].int8(r.long)
 	c[3].int4(int(r.short))
 	c[4].time(r.at)
+	c[5].bytea(r.bytes)
 }
 
 func (r row) said() []string {
 	id, text, at := hex.EncodeToString(r.id[:]), hex.EncodeToString([]byte(r.text)), strconv.FormatInt(r.at.UnixMicro(), 10)
+	bytes := hex.EncodeToString(r.bytes)
 	if r.id == [16]byte{} {
 		id = null
 	}
@@ -100,7 +103,10 @@ func (r row) said() []string {
 	if r.at.IsZero() {
 		at = null
 	}
-	return []string{id, text, strconv.FormatInt(r.long, 10), strconv.Itoa(int(r.short)), at}
+	if len(r.bytes) == 0 {
+		bytes = null
+	}
+	return []string{id, text, strconv.FormatInt(r.long, 10), strconv.Itoa(int(r.short)), at, bytes}
 }
 
 func drawRow(t *rapid.T) row {
@@ -109,6 +115,7 @@ func drawRow(t *rapid.T) row {
 		empty: rapid.Bool().Draw(t, "optional"),
 		long:  rapid.Int64().Draw(t, "long"),
 		short: rapid.Int32().Draw(t, "short"),
+		bytes: rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"),
 	}
 	if rapid.Bool().Draw(t, "has id") {
 		copy(r.id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))

@@ -17,6 +17,7 @@ const searchCandidates = 1000
 // another organization's is not there.
 type Conversations struct {
 	reads    *Reads
+	link     domain.Linker
 	single   *batcher[conversationKey, *domain.ConversationView]
 	reversed *strings.Replacer // turns a query's order around
 }
@@ -27,9 +28,10 @@ type conversationKey struct {
 	id           domain.ConversationID
 }
 
-// NewConversations makes the reader; Get answers while Run runs.
-func NewConversations(reads *Reads) *Conversations {
-	c := &Conversations{reads: reads, reversed: strings.NewReplacer("DESC", "ASC")}
+// NewConversations makes the reader; Get answers while Run runs. link makes the
+// addresses of messages' files; nil: they have none.
+func NewConversations(reads *Reads, link domain.Linker) *Conversations {
+	c := &Conversations{reads: reads, link: link, reversed: strings.NewReplacer("DESC", "ASC")}
 	c.single = newBatcher("read a conversation", c.views)
 	return c
 }

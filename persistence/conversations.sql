@@ -1,15 +1,30 @@
 -- Conversations: their state for the actors, and the rows of the lists.
 
 -- name: load-conversations
+-- What is unsent has an index of its own: where nothing is, that is one look. The
+-- arrays are in the order of the rows that they are made of; ORDER BY in each of
+-- them would add a third to the whole query, also where nothing is.
 SELECT c.id, c.organization_id, c.channel_id, c.contact_id, ch.provider::text, c.status::text,
        c.assigned_agent_id, c.assigned_at, c.assignment_seq,
        c.pending_since, c.last_message_at, c.last_inbound_at, c.first_response_at, c.window_expires_at, c.unread_count,
        c.change_id, c.version, c.event_seq, c.last_message_id, c.created_at, c.updated_at, c.metadata, c.early_statuses,
-       ch.name, ct.display_name, ct.provider_id, u.name
+       ch.name, ct.display_name, ct.provider_id, u.name,
+       unsent.ids, unsent.types, unsent.states, unsent.claims, unsent.due
 FROM conversations c
 JOIN channels ch ON ch.id = c.channel_id
 JOIN contacts ct ON ct.id = c.contact_id
 LEFT JOIN users u ON u.id = c.assigned_agent_id
+CROSS JOIN LATERAL (
+    SELECT array_agg(m.id) AS ids, array_agg(m.type::text) AS types, array_agg(m.send_state::text) AS states,
+           array_agg(m.attempt_started_at) AS claims, array_agg(m.next_attempt_at) AS due
+    FROM (
+        SELECT id, type, send_state, attempt_started_at, next_attempt_at
+        FROM messages
+        WHERE channel_id = c.channel_id AND conversation_id = c.id AND send_state IS NOT NULL
+        ORDER BY id
+        LIMIT $2
+    ) AS m
+) AS unsent
 WHERE c.id = ANY ($1::uuid[])
 
 -- The lists come in two steps: a page of ids with the total, counted up to

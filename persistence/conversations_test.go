@@ -19,7 +19,7 @@ var first = domain.Page{Number: 1, Limit: 20}
 
 func newConversations(t *testing.T, reads *persistence.Reads) *persistence.Conversations {
 	t.Helper()
-	conversations := persistence.NewConversations(reads)
+	conversations := persistence.NewConversations(reads, nil)
 	running(t, conversations.Run)
 	return conversations
 }

@@ -16,7 +16,8 @@
 // is still the one that the chain builds on. A message that is stored already,
 // an alias that is somebody else's, an agent without room are found before the
 // row is touched, in the same statement. The other statements take effect only
-// for rows that the fence has written in this transaction. All of it, BEGIN to
+// for rows that the fence has written in this transaction; keys of requests that
+// are old enough are freed before the inserts that take them. All of it, BEGIN to
 // COMMIT, is one round trip without a decision of ours in between.
 //
 // What can happen to a batch:
@@ -60,15 +61,24 @@
 // while a query runs into the next one, so a query answers up to 500 questions
 // and a lonely question waits for nobody.
 //
+// [Outbox] finds, over all organizations, the conversations with messages that
+// wait to be sent and whose node may be gone. It and the Loader go by an index of
+// what is unsent alone, by channel: what lies before a channel that doesn't send is
+// stepped over. [ChannelHealth] notes that a channel can't send, or can again.
+//
+// [Attachments] has the rows of files, [Blobs] their content, in a folder. What
+// is still to be fetched is a pending row, written with its message; the message
+// and its file are settled in one batch.
+//
 // [Registry] holds the configuration (channels and users) in memory, because
 // every webhook and request asks for it, and which sessions have ended. It
 // follows a log of changes that triggers write, by LISTEN and, as the safety
 // net, once a second.
 //
 // Statements live in .sql files beside the code that uses them, by name.
-// Every query of a caller is scoped by the caller's organization; the Loader
-// alone isn't, since an actor is addressed by its conversation and its rules
-// refuse strangers.
+// Every query of a caller is scoped by the caller's organization. The Loader isn't,
+// since an actor is addressed by its conversation and its rules refuse strangers;
+// nor is the Outbox, which no caller asks.
 //
 // # Errors
 //

@@ -12,7 +12,7 @@ import (
 func (r *Reads) Queries() map[string]string {
 	texts := make(map[string]string)
 	v := reflect.ValueOf(r.queries)
-	conversations := NewConversations(r)
+	conversations := NewConversations(r, nil)
 	for i := range v.NumField() {
 		name, text := v.Type().Field(i).Tag.Get("query"), v.Field(i).String()
 		texts[name] = text

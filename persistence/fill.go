@@ -1,6 +1,7 @@
 package persistence
 
 import (
+	"encoding/hex"
 	"encoding/json"
 
 	"github.com/chatopshub/chatopshub/domain"
@@ -22,6 +23,7 @@ func (b *batch) fill(chains []*chain) error {
 		}
 		b.addState(ix, c)
 		b.addMessages(ix, c)
+		b.addFiles(c)
 		b.addEvents(c)
 		b.addIdentity(ix, c)
 		b.addLoad(ix, c)
@@ -77,7 +79,8 @@ func (b *batch) json(c *column, v any) {
 }
 
 func (b *batch) metadata(c *column, m domain.MessageMetadata) {
-	if m.Platform == nil && m.Media == nil && m.Reactions == nil && m.Edits == nil && m.LastEdit == nil && !m.Standby {
+	if m.Platform == nil && m.Media == nil && m.Reactions == nil && m.Edits == nil && m.LastEdit == nil && !m.Standby &&
+		m.Content == nil && m.Quotes == "" {
 		c.text("{}")
 		return
 	}
@@ -116,9 +119,21 @@ func (b *batch) addMessages(ix int, c *chain) {
 		k[19].time(m.DeletedAt)
 		k[20].time(m.CreatedAt)
 		k[21].time(m.UpdatedAt)
+		k[22].int4(m.Attempts)
+		k[23].time(m.AttemptStartedAt)
+		k[24].time(m.NextAttemptAt)
+		k[25].optional(m.IdempotencyKey)
+		k[26].bytea(m.RequestHash)
+		k[27].uuid(m.Attachment)
 	}
 	for i := range updates {
 		b.addUpdate(c, &updates[i])
+	}
+	for _, id := range c.freed() {
+		k := b.frees.columns
+		k[0].uuid(c.conversation)
+		k[1].uuid(c.head)
+		k[2].uuid(id)
 	}
 }
 
@@ -140,6 +155,57 @@ func (b *batch) addUpdate(c *chain, m *domain.Message) {
 	k[13].time(m.EditedAt)
 	k[14].time(m.DeletedAt)
 	k[15].time(m.UpdatedAt)
+	k[16].int4(m.Attempts)
+	k[17].time(m.AttemptStartedAt)
+	k[18].time(m.NextAttemptAt)
+	k[19].optional(m.IdempotencyKey)
+	k[20].uuid(m.Attachment)
+}
+
+// addFiles writes down which files new messages bring or use, and what has
+// become of those that were to be fetched.
+func (b *batch) addFiles(c *chain) {
+	for i := range c.items {
+		change := &c.items[i].Change
+		for j := range change.Inserts {
+			b.addFilesOf(c, &change.Inserts[j])
+		}
+		for j := range change.Files {
+			f, k := &change.Files[j], b.settle.columns
+			k[0].uuid(c.conversation)
+			k[1].uuid(c.head)
+			k[2].uuid(f.FileKey.Attachment)
+			k[3].uuid(f.Message)
+			k[4].text(string(f.State))
+			k[5].optional(f.Name)
+			k[6].optional(f.MimeType)
+			k[7].int8(f.Size)
+			k[8].text(hex.EncodeToString(f.SHA256))
+		}
+	}
+}
+
+func (b *batch) addFilesOf(c *chain, m *domain.Message) {
+	if !m.Attachment.IsZero() {
+		k := b.use.columns
+		k[0].uuid(c.conversation)
+		k[1].uuid(c.head)
+		k[2].uuid(m.Attachment)
+		k[3].uuid(m.ID)
+	}
+	for i := range m.Metadata.Media {
+		f, k := &m.Metadata.Media[i], b.expect.columns
+		if f.Attachment.IsZero() {
+			continue
+		}
+		k[0].uuid(c.conversation)
+		k[1].uuid(c.head)
+		k[2].uuid(f.Attachment)
+		k[3].uuid(m.ID)
+		b.json(k[4], domain.FileSource{ID: f.ID, URL: f.URL, SHA256: f.SHA256})
+		k[5].optional(f.FileName)
+		k[6].optional(f.MimeType)
+	}
 }
 
 func (b *batch) addEvents(c *chain) {

@@ -45,8 +45,9 @@ func (l *Loader) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Load reads the state of a conversation; done gets the zero state with only
-// the ID when it doesn't exist. Many loads at once become one query. done is
+// Load reads the state of a conversation, with its outbox: of what is unsent the
+// oldest domain.MaxUnsent. done gets the zero state with only the ID when the
+// conversation doesn't exist. Many loads at once become one query. done is
 // called exactly once and must not block: on a goroutine of the loader, or,
 // when the load is refused at once with domain.ErrOverloaded or (after Run has
 // ended) domain.ErrUnavailable, on the caller's. The state may be shared with
@@ -56,8 +57,8 @@ func (l *Loader) Load(id domain.ConversationID, done func(domain.Conversation, e
 }
 
 // LoadMessages reads those messages of t that belong to the conversation, in
-// the order of their ids: by provider id on the conversation's channel, by id,
-// and the outbound ones not READ whose time at the provider (else of creation)
+// the order of their ids: by provider id on the conversation's channel, by id, by
+// the key under which an agent asked for it, and the outbound ones not READ whose time at the provider (else of creation)
 // is not after t.UnreadUpTo. Of the last only the newest 1,000, and only among
 // the newest 5,000 messages of the thread. done is called as Load does.
 func (l *Loader) LoadMessages(c domain.ConversationID, channel domain.ChannelID, t domain.Targets, done func([]domain.Message, error)) {
@@ -65,7 +66,7 @@ func (l *Loader) LoadMessages(c domain.ConversationID, channel domain.ChannelID,
 }
 
 func (l *Loader) loadConversations(ctx context.Context, ids []domain.ConversationID) ([]domain.Conversation, error) {
-	rows, err := l.reads.pool.Query(ctx, l.reads.queries.LoadConversations, uuidsOf(ids))
+	rows, err := l.reads.pool.Query(ctx, l.reads.queries.LoadConversations, uuidsOf(ids), domain.MaxUnsent)
 	if err != nil {
 		return nil, err
 	}
@@ -94,12 +95,14 @@ func scanConversation(row pgx.CollectableRow) (domain.Conversation, error) {
 		assigned, pending, inbound, firstResponse, ends *time.Time
 		early                                           []byte
 		holder                                          *string
+		unsent                                          unsentColumns
 	)
 	err := row.Scan(&c.ID, &c.Organization, &c.Channel, &c.Contact, (*string)(&c.Provider), (*string)(&c.Status),
 		&c.Holder, &assigned, &c.Assignment,
 		&pending, &c.LastMessageAt, &inbound, &firstResponse, &ends, &c.Unread,
 		&c.Head, &c.Version, &c.EventSeq, &c.LastMessage, &c.CreatedAt, &c.UpdatedAt, (*[]byte)(&c.Metadata), &early,
-		&c.ChannelName, &c.ContactName, &c.ContactAlias, &holder)
+		&c.ChannelName, &c.ContactName, &c.ContactAlias, &holder,
+		&unsent.ids, &unsent.types, &unsent.states, &unsent.claims, &unsent.due)
 	if err != nil {
 		return c, err
 	}
@@ -114,7 +117,30 @@ func scanConversation(row pgx.CollectableRow) (domain.Conversation, error) {
 	if len(c.Early) == 0 {
 		c.Early = nil
 	}
+	c.Outbox = unsent.outbox()
 	return c, nil
+}
+
+// unsentColumns is the outbox of a conversation as load-conversations brings it;
+// NULL, thus nil, where nothing is unsent.
+type unsentColumns struct {
+	ids           []domain.MessageID
+	types, states []string
+	claims, due   []*time.Time
+}
+
+func (u *unsentColumns) outbox() []domain.Unsent {
+	if len(u.ids) == 0 {
+		return nil
+	}
+	outbox := make([]domain.Unsent, len(u.ids))
+	for i, id := range u.ids {
+		outbox[i] = domain.Unsent{
+			Message: id, Type: domain.MessageType(u.types[i]), State: domain.SendState(u.states[i]),
+			Claim: orZero(u.claims[i]), Due: orZero(u.due[i]),
+		}
+	}
+	return outbox
 }
 
 func (l *Loader) loadMessages(ctx context.Context, questions []messageQuestion) ([][]domain.Message, error) {
@@ -140,7 +166,7 @@ func (l *Loader) loadMessages(ctx context.Context, questions []messageQuestion) 
 	return answers, rows.Err()
 }
 
-// messageParams are the parameters of load-messages: three tables, column by
+// messageParams are the parameters of load-messages: four tables, column by
 // column, each with the number of the question.
 func messageParams(questions []messageQuestion) []any {
 	var (
@@ -149,6 +175,9 @@ func messageParams(questions []messageQuestion) []any {
 		ids                                                      [][16]byte
 		providerIDs                                              []string
 		upTo                                                     []time.Time
+		requestN                                                 []int32
+		requestConversations, agents                             [][16]byte
+		keys                                                     []string
 	)
 	for i, q := range questions {
 		n, conversation := int32(i), [16]byte(q.conversation)
@@ -161,6 +190,10 @@ func messageParams(questions []messageQuestion) []any {
 		for _, id := range q.targets.IDs {
 			idN, idConversations, ids = append(idN, n), append(idConversations, conversation), append(ids, id)
 		}
+		for _, r := range q.targets.Requests {
+			requestN, requestConversations = append(requestN, n), append(requestConversations, conversation)
+			agents, keys = append(agents, r.Agent), append(keys, r.Key)
+		}
 		if !q.targets.UnreadUpTo.IsZero() {
 			unreadN, unread = append(unreadN, n), append(unread, conversation)
 			upTo = append(upTo, q.targets.UnreadUpTo)
@@ -170,6 +203,7 @@ func messageParams(questions []messageQuestion) []any {
 		providerN, providerConversations, channels, providerIDs,
 		idN, idConversations, ids,
 		unreadN, unread, upTo,
+		requestN, requestConversations, agents, keys,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,6 +40,7 @@ type messageRow struct {
 	DeletedAt         *time.Time            `db:"deleted_at"`
 	CreatedAt         time.Time             `db:"created_at"`
 	UpdatedAt         time.Time             `db:"updated_at"`
+	Attachment        domain.AttachmentID   `db:"attachment_id"`
 }
 
 // columns is where the columns of a message go.
@@ -47,7 +49,7 @@ func (r *messageRow) columns() []any {
 		&r.ID, &r.Conversation, &r.Direction, &r.Agent, &r.Type, &r.Body, &r.MediaURL, &r.MediaType, &r.ProviderMessageID,
 		&r.Status, &r.SendState, &r.Attempts, &r.AttemptStartedAt, &r.NextAttemptAt, &r.ReplyTo, &r.Metadata,
 		&r.ErrorCode, &r.ErrorMessage, &r.IdempotencyKey, &r.RequestHash,
-		&r.ProviderAt, &r.EditedAt, &r.DeletedAt, &r.CreatedAt, &r.UpdatedAt,
+		&r.ProviderAt, &r.EditedAt, &r.DeletedAt, &r.CreatedAt, &r.UpdatedAt, &r.Attachment,
 	}
 }
 
@@ -62,7 +64,7 @@ func (r *messageRow) message() (domain.Message, error) {
 		ReplyTo: r.ReplyTo, ErrorCode: orZero(r.ErrorCode), ErrorMessage: orZero(r.ErrorMessage),
 		IdempotencyKey: orZero(r.IdempotencyKey), RequestHash: r.RequestHash,
 		ProviderAt: orZero(r.ProviderAt), EditedAt: orZero(r.EditedAt), DeletedAt: orZero(r.DeletedAt),
-		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Attachment: r.Attachment,
 	}
 	if err := json.Unmarshal(r.Metadata, &m.Metadata); err != nil {
 		return m, fmt.Errorf("metadata of message %s: %w", r.ID, err)
@@ -115,9 +117,45 @@ func (c *Conversations) messages(ctx context.Context, org domain.OrganizationID,
 		if err != nil {
 			return nil, err
 		}
-		views[i] = domain.MessageViewOf(id, m, attachments[m.ID])
+		views[i] = domain.MessageViewOf(id, m, attachments[m.ID], c.link)
 	}
 	return views, nil
+}
+
+// NewestInbound is the platform's id of the customer's newest message in the
+// conversation, which a read receipt names; empty when there is none among the
+// newest 1,000 of the thread. domain.ErrNotFound when the conversation isn't
+// there.
+func (c *Conversations) NewestInbound(ctx context.Context, org domain.OrganizationID, id domain.ConversationID) (string, error) {
+	var providerID string
+	err := c.reads.db.GetContext(ctx, &providerID, c.reads.queries.NewestInbound, org, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = c.mustExist(ctx, org, id)
+	}
+	return providerID, readError("read the newest inbound message", err)
+}
+
+// Message is one message of the conversation; domain.ErrNotFound when it isn't
+// there.
+func (c *Conversations) Message(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, message domain.MessageID) (domain.MessageView, error) {
+	views, err := c.messages(ctx, org, id, after(message), 1)
+	if err != nil {
+		return domain.MessageView{}, readError("read message", err)
+	}
+	if len(views) == 0 || views[0].ID != message {
+		return domain.MessageView{}, fmt.Errorf("read message: %w", domain.ErrNotFound)
+	}
+	return views[0], nil
+}
+
+// after is the id that follows: pages end before an id.
+func after(id domain.MessageID) domain.MessageID {
+	for i := len(id) - 1; i >= 0; i-- {
+		if id[i]++; id[i] != 0 {
+			break
+		}
+	}
+	return id
 }
 
 // mustExist is sql.ErrNoRows when the organization has no such conversation.

@@ -50,6 +50,20 @@ func OpenReads(ctx context.Context, cfg Config) (*Reads, error) {
 	return &Reads{pool: pool, db: db, queries: queries}, nil
 }
 
+// OpenPool opens connections for another part, whose sessions PostgreSQL's own
+// views show under name. It doesn't wait for the database.
+func OpenPool(ctx context.Context, cfg Config, name string) (*pgxpool.Pool, error) {
+	config, err := cfg.pool(name)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the pool of %s: %w", name, err)
+	}
+	return pool, nil
+}
+
 // Ping reports whether PostgreSQL answers; domain.ErrUnavailable if not.
 func (r *Reads) Ping(ctx context.Context) error {
 	return readError("ping the database", r.pool.Ping(ctx))

@@ -29,8 +29,26 @@ type queries struct {
 	AttachmentsOfMessages      string `query:"attachments-of-messages"`
 	AuditPage                  string `query:"audit-page"`
 
+	StoredAttachment   string `query:"stored-attachment"`
+	AddAttachment      string `query:"add-attachment"`
+	WaitingAttachments string `query:"waiting-attachments"`
+	PendingAttachment  string `query:"pending-attachment"`
+	ForgetAttachment   string `query:"forget-attachment"`
+
 	UsersByEmail string `query:"users-by-email"`
 	Agents       string `query:"agents"`
+
+	RecordAgentSessions string `query:"record-agent-sessions"`
+	RenewNode           string `query:"renew-node"`
+	LeaveNode           string `query:"leave-node"`
+	ForgetNodes         string `query:"forget-nodes"`
+	EndOrphanedSessions string `query:"end-orphaned-sessions"`
+	AbsentAgents        string `query:"absent-agents"`
+
+	HeldConversations    string `query:"held-conversations"`
+	Seats                string `query:"seats"`
+	WaitingConversations string `query:"waiting-conversations"`
+	WaitingOrganizations string `query:"waiting-organizations"`
 
 	StartSession        string `query:"start-session"`
 	LockSession         string `query:"lock-session"`
@@ -46,6 +64,11 @@ type queries struct {
 
 	KeepDeadLetters  string `query:"keep-dead-letters"`
 	PruneDeadLetters string `query:"prune-dead-letters"`
+
+	DueConversations string `query:"due-conversations"`
+	NewestInbound    string `query:"newest-inbound"`
+	FailChannel      string `query:"fail-channel"`
+	RecoverChannel   string `query:"recover-channel"`
 
 	KnownAliases   string `query:"known-aliases"`
 	ConversationOf string `query:"conversation-of-message"`

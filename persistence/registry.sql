@@ -22,5 +22,7 @@ SELECT id, organization_id, email, name, avatar_url, role::text, status::text, m
 WHERE $1::uuid[] IS NULL OR id = ANY ($1)
 
 -- name: configured-channels
-SELECT id, organization_id, provider::text, name, external_id, status::text, webhook_secret, proved_at FROM channels
+SELECT id, organization_id, provider::text, name, external_id, status::text, webhook_secret, proved_at,
+       coalesce(send_rate, 0), config->>'accessToken', assignment_policy::text
+FROM channels
 WHERE $1::uuid[] IS NULL OR id = ANY ($1)

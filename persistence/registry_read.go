@@ -100,18 +100,22 @@ func (r *Registry) readChannels(ctx context.Context, conn *pgx.Conn, into *confi
 	var (
 		c      domain.Channel
 		sealed *string
+		token  *string
 		proved *time.Time
 		found  = make(map[domain.ChannelID]struct{}, len(ids))
 	)
 	fields := []any{
-		&c.ID, &c.Organization, (*string)(&c.Provider), &c.Name, &c.ExternalID, (*string)(&c.Status), &sealed, &proved,
+		&c.ID, &c.Organization, (*string)(&c.Provider), &c.Name, &c.ExternalID, (*string)(&c.Status), &sealed, &proved, &c.SendRate, &token,
+		(*string)(&c.Policy),
 	}
 	_, err = pgx.ForEachRow(rows, fields, func() error {
 		secret, err := r.open(c.ID, sealed)
 		if err != nil {
 			r.logger.ErrorContext(ctx, "a channel receives nothing", "channel", c.ID, "error", err)
 		}
-		into.setChannel(&configuredChannel{Channel: c, secret: secret, mute: err != nil, provedAt: orZero(proved)})
+		into.setChannel(&configuredChannel{
+			Channel: c, secret: secret, mute: err != nil, provedAt: orZero(proved), sealedToken: orZero(token),
+		})
 		found[c.ID] = struct{}{}
 		return nil
 	})

@@ -19,7 +19,7 @@ import (
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // newRegistry runs a registry and waits until it knows the configuration.
-func newRegistry(t *testing.T, database *persistencetest.Database) *persistence.Registry {
+func newRegistry(t testing.TB, database *persistencetest.Database) *persistence.Registry {
 	t.Helper()
 	registry := persistence.NewRegistry(openReads(t, database), newSealer(t, 1), accessTTL, discard(), time.Now)
 	running(t, registry.Run)

@@ -183,6 +183,9 @@ func messageCost(m *domain.Message) int {
 	for i := range m.Metadata.Edits {
 		n += len(m.Metadata.Edits[i].Body)
 	}
+	for i := range m.Metadata.Media {
+		n += 256 + len(m.Metadata.Media[i].URL)
+	}
 	return n
 }
 

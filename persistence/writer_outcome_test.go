@@ -17,7 +17,12 @@ import (
 )
 
 func send(by domain.Caller, body string) domain.Send {
-	return domain.Send{By: by, Draft: domain.Draft{Type: domain.TypeTemplate, Body: body}}
+	return domain.Send{By: by, Draft: domain.Draft{
+		Type: domain.TypeTemplate, Body: body,
+		Metadata: domain.MessageMetadata{Content: &domain.Content{
+			Type: domain.TypeTemplate, Template: &domain.Template{Name: "hello", Language: "en"},
+		}},
+	}}
 }
 
 // The connection breaks around a commit, another owner changes the conversation

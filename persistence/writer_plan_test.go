@@ -40,6 +40,9 @@ const talk = `
 INSERT INTO messages (id, organization_id, channel_id, conversation_id, direction, type, body, provider_message_id, status)
 	SELECT md5('message' || n)::uuid, '00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-00000000000c',
 		md5('conversation' || n / 4)::uuid, 'INBOUND', 'text', 'hello', 'wamid.' || n, 'DELIVERED' FROM generate_series(4 * %[1]d, 4 * %[2]d + 3) n;
+INSERT INTO attachments (id, organization_id, message_id, state)
+	SELECT md5('attachment' || n)::uuid, '00000000-0000-0000-0000-00000000000a', md5('message' || n)::uuid, 'stored'
+	FROM generate_series(4 * %[1]d, 4 * %[2]d + 3) n;
 INSERT INTO conversation_events (id, conversation_id, seq, event_type)
 	SELECT md5('event' || n)::uuid, md5('conversation' || n / 4)::uuid, 1 + n %% 4, 'MESSAGE_RECEIVED' FROM generate_series(4 * %[1]d, 4 * %[2]d + 3) n;
 `
@@ -140,6 +143,7 @@ var keys = map[string]*regexp.Regexp{
 	"contacts":            regexp.MustCompile(`\bid = `),
 	"contact_aliases":     regexp.MustCompile(`alias = |contact_id = `),
 	"users":               regexp.MustCompile(`\bid = `),
+	"attachments":         regexp.MustCompile(`\bid = |message_id = `),
 }
 
 // require checks the plan of each statement.

@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"net"
+	"net/url"
+	"strings"
+)
 
 // minAuthSecret is the least length of AUTH_SECRET in production, in bytes:
 // as many as the keys that are derived from it.
@@ -23,6 +27,9 @@ func (s *source) checkProduction(c Config) {
 	}
 	if n := len(c.Auth.Secret); n > 0 && n < minAuthSecret {
 		s.problem("AUTH_SECRET: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
+	}
+	if graph, err := url.Parse(c.Meta.GraphURL); err == nil && graph.Scheme == "http" && !loopback(net.JoinHostPort(graph.Hostname(), "80")) {
+		s.problem("META_GRAPH_URL: got an http:// URL, takes https:// in production, as access tokens go there")
 	}
 	if c.Seed.AdminPassword == seedPassword {
 		s.problem("SEED_ADMIN_PASSWORD: got the development password, takes one of your own in production")
@@ -98,10 +105,6 @@ func (s *source) checkBuild(c Config) {
 		s.problem("RETENTION_DAYS: deleting old messages is not part of this build, leave it unset")
 	}
 	for _, v := range []struct{ name, feature string }{
-		{"AGENT_GRACE_PERIOD", "releasing an absent agent's conversations"},
-		{"SEND_UNCERTAIN_TIMEOUT", "sending to customers"},
-		{"META_GRAPH_URL", "sending to customers"},
-		{"META_GRAPH_VERSION", "sending to customers"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
 	} {
 		if s.isSet(v.name) {

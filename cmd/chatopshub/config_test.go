@@ -204,6 +204,10 @@ func TestBadConfigurations(t *testing.T) {
 			production("SEED_ADMIN_EMAIL=root@example.com", "SEED_ADMIN_PASSWORD=admin123"),
 			[]string{`SEED_ADMIN_PASSWORD: got the development password, takes one of your own in production`},
 		},
+		"tokens over an open line": {
+			production("META_GRAPH_URL=http://graph.example.com"),
+			[]string{`META_GRAPH_URL: got an http:// URL, takes https:// in production, as access tokens go there`},
+		},
 		"half a seed in production": {
 			production("SEED_ADMIN_EMAIL=root@example.com"),
 			[]string{`SEED_ADMIN_EMAIL, SEED_ADMIN_PASSWORD: got one of them, takes both or neither in production`},
@@ -289,7 +293,6 @@ func TestWarnings(t *testing.T) {
 	}, noDotenv(t))
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"AGENT_GRACE_PERIOD: releasing an absent agent's conversations is not part of this build, ignored",
 		"SOCKET_PING_INTERVALL: unknown variable, ignored",
 		"WHATSAPP_TOKEN: unknown variable, ignored",
 	}, warnings)

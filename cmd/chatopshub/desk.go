@@ -16,33 +16,45 @@ import (
 // agentDesk is what stands behind the sockets: it brings what clients do there
 // to the actors.
 type agentDesk struct {
+	node          string
 	agents        *actors.Agents
 	feeds         *actors.Feeds
 	conversations rest.Conversations
 	logger        *slog.Logger
 }
 
+// connection is a socket as the agents' actors know it.
+func (d *agentDesk) connection(c socket.Connection) domain.AgentConnection {
+	agent := domain.AgentConnection{
+		ID: c.ID, Node: d.node, Organization: c.Principal.Organization, Agent: c.Principal.User, Login: c.Principal.Session, UserAgent: c.UserAgent,
+	}
+	if c.RemoteAddr.IsValid() {
+		agent.IP = c.RemoteAddr.String()
+	}
+	return agent
+}
+
 // Connected implements socket.Application. An agent whose actor had no room is
 // shown as present with the next heartbeat.
 func (d *agentDesk) Connected(ctx context.Context, c socket.Connection) {
-	if err := d.agents.Connected(c.Principal.Organization, c.Principal.User, c.ID); err != nil {
+	if err := d.agents.Connected(d.connection(c)); err != nil {
 		d.logger.WarnContext(ctx, "an agent's connection isn't shown yet", "agent", c.Principal.User, "error", err)
 	}
 }
 
 // Disconnected implements socket.Application.
-func (d *agentDesk) Disconnected(_ context.Context, c socket.Connection, _ socket.Reason) {
-	d.agents.Disconnected(c.Principal.User, c.ID)
+func (d *agentDesk) Disconnected(_ context.Context, c socket.Connection, reason socket.Reason) {
+	d.agents.Disconnected(d.connection(c), reason == socket.ReasonRevoked)
 }
 
 // Heartbeat implements socket.Application.
 func (d *agentDesk) Heartbeat(_ context.Context, c socket.Connection) {
-	d.agents.Heartbeat(c.Principal.Organization, c.Principal.User, c.ID)
+	d.agents.Heartbeat(d.connection(c))
 }
 
 // SetPresence implements socket.Application.
 func (d *agentDesk) SetPresence(_ context.Context, c socket.Connection, presence domain.Presence) error {
-	return d.agents.SetPresence(c.Principal.Organization, c.Principal.User, c.ID, presence)
+	return d.agents.SetPresence(d.connection(c), presence)
 }
 
 // MayJoin implements socket.Application: whoever belongs to the organization

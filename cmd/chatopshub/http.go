@@ -65,6 +65,7 @@ func webhookSecrets(c WebhookConfig) webhook.Secrets {
 func (p *program) restConfig(beside map[string]http.Handler) rest.Config {
 	return rest.Config{
 		Inbox: p.actors.inbox, Conversations: p.store.conversations, Users: persistence.NewUsers(p.store.reads), Directory: p.store.registry,
+		Attachments: p.store.attachments, Blobs: p.blobs, Links: p.links,
 		Presences: p.actors.agents, Sessions: p.store.sessions, Tokens: p.issuer(), Passwords: auth.NewHasher(hashers()),
 		Throttle: valkey.NewThrottle(p.valkey.client, p.logger.With("part", "throttle"), time.Now),
 		Chain:    auth.RefreshChain{Key: auth.DeriveKey([]byte(p.cfg.Auth.Secret), auth.RefreshTokenLabel)},

@@ -187,8 +187,14 @@ func (n *tenantRows) agent(name string, role domain.Role) testAgent {
 
 func (n *tenantRows) token(id domain.UserID, role domain.Role) string {
 	n.t.Helper()
+	return n.tokenOf(id, domain.SessionID(entropy()), role)
+}
+
+// tokenOf is an access token of that session.
+func (n *tenantRows) tokenOf(id domain.UserID, session domain.SessionID, role domain.Role) string {
+	n.t.Helper()
 	issuer := auth.Issuer{Key: auth.DeriveKey([]byte(testAuthSecret), auth.AccessTokenLabel), TTL: time.Hour, Now: time.Now}
-	token, err := issuer.Issue(auth.Principal{User: id, Organization: n.org, Session: domain.SessionID(entropy()), Role: role})
+	token, err := issuer.Issue(auth.Principal{User: id, Organization: n.org, Session: session, Role: role})
 	require.NoError(n.t, err)
 	return token
 }

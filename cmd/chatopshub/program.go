@@ -33,6 +33,8 @@ import (
 // start on a free port.
 type program struct {
 	cfg     Config
+	node    string // this run of the program; no other has that name
+	around  surroundings
 	logger  *slog.Logger
 	metrics *prometheus.Registry
 
@@ -41,6 +43,9 @@ type program struct {
 	store    *storage
 	actors   *actorSystem
 	sockets  *socket.Server
+	platform *platform
+	blobs    *persistence.Blobs
+	links    *auth.FileLinks
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -65,22 +70,34 @@ type storage struct {
 	conversations *persistence.Conversations
 	deadLetters   *persistence.DeadLetters
 	sessions      *persistence.Sessions
+	assignments   *persistence.Assignments
+	agentSessions *persistence.AgentSessions
+	attachments   *persistence.Attachments
 }
 
 // actorSystem is everything that has a mailbox.
 type actorSystem struct {
 	system        *actors.System
 	wheel         *actors.Wheel
+	fanout        *lateFanout
 	feeds         *actors.Feeds
-	agents        *actors.Agents
+	assigners     *actors.Assigners
+	channels      *actors.Channels
 	conversations *actors.Conversations
 	inbox         *actors.Inbox
+	releases      *actors.Releases
+	agents        *actors.Agents
 }
 
 // start builds the server in the order in which its parts need each other, and
 // returns when it answers. A part that can't be had ends those before it.
-func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, err error) {
-	p := &program{cfg: cfg, logger: logger, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
+func start(ctx context.Context, cfg Config, logger *slog.Logger) (*program, error) {
+	return startAmid(ctx, cfg, logger, surroundings{})
+}
+
+// startAmid is start with other surroundings.
+func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surroundings) (_ *program, err error) {
+	p := &program{cfg: cfg, node: nodeName(), around: around, logger: logger, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -88,7 +105,9 @@ func start(ctx context.Context, cfg Config, logger *slog.Logger) (_ *program, er
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
-		p.openDatabase, p.openValkey, p.openStorage, p.openSystem, p.openSockets, p.openConversations, p.openHTTP,
+		p.openDatabase, p.openValkey, p.openFiles, p.openStorage,
+		p.openSystem, p.openFeeds, p.openPlatform, p.openConversations, p.openAgents, p.openSockets,
+		p.openJobs, p.openHTTP, p.openReconciliation,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -207,11 +226,15 @@ func (p *program) openStorage(ctx context.Context) error {
 	p.store = &storage{
 		reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
 		registry:      persistence.NewRegistry(reads, sealer, p.cfg.Auth.AccessTokenTTL, p.logger.With("part", "registry"), time.Now),
-		conversations: persistence.NewConversations(reads),
+		conversations: persistence.NewConversations(reads, p.link),
+		attachments:   persistence.NewAttachments(reads),
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
-	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run)
+	p.store.assignments = persistence.NewAssignments(reads, p.node)
+	p.store.agentSessions = persistence.NewAgentSessions(reads, p.node, p.logger.With("part", "agents' sessions"))
+	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run,
+		p.store.agentSessions.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
 	p.keep("writer", writer.Run)
 	select {
@@ -250,19 +273,9 @@ func (p *program) openSystem(context.Context) error {
 
 func (p *program) openSockets(context.Context) error {
 	a := p.actors
-	fanout := &lateFanout{}
-	a.feeds = actors.NewFeeds(a.system, actors.FeedConfig{
-		Fanout: fanout, Epoch: rand.Text, History: domain.FeedLimits{Age: p.cfg.Socket.RecoveryWindow},
-		Directory: actors.DirectoryConfig{IdleTTL: max(p.cfg.Socket.RecoveryWindow, 10*time.Minute)},
-	})
-	p.onClose("feeds", a.feeds.Close)
-	a.agents = actors.NewAgents(a.system, actors.AgentConfig{
-		Publisher: a.feeds, Wheel: a.wheel, Limits: domain.PresenceLimits{Heartbeat: heartbeatTimeout},
-	})
-	p.onClose("agents", a.agents.Close)
 	sockets, err := socket.New(socket.Config{
 		Authenticator: p.issuer(), Application: &agentDesk{
-			agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
+			node: p.node, agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
 		},
 		Registerer: p.metrics, Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
@@ -273,9 +286,9 @@ func (p *program) openSockets(context.Context) error {
 	if err != nil {
 		return err
 	}
-	fanout.to = sockets
+	a.fanout.to = sockets
 	p.sockets = sockets
-	p.store.registry.Tell(sockets)
+	p.store.registry.Tell(ends{sockets, a.agents})
 	return nil
 }
 
@@ -288,12 +301,15 @@ func (f *lateFanout) Deliver(events []domain.FeedEvent) { f.to.Deliver(events) }
 func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
-		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.feeds, Wheel: a.wheel, Entropy: entropy,
+		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.assigners.Watch(linkedPublisher{a.feeds, p.link}),
+		Wheel: a.wheel, Entropy: entropy,
+		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})
 	p.onClose("conversations", a.conversations.Close)
 	a.inbox = actors.NewInbox(a.system, a.conversations, p.store.identities)
+	p.keep("resumer", actors.NewResumer(a.conversations, persistence.NewOutbox(p.store.reads)).Run)
 	return nil
 }
 
@@ -354,7 +370,7 @@ func (p *program) wait(ctx context.Context) error {
 }
 
 // close ends the parts in reverse order: first the doors (nothing new comes
-// in), then the actors (they answer what they have, which needs the writer),
+// in), then the jobs (they tell conversations), then the actors (they answer what they have, which needs the writer),
 // then the writer (it stores what they submitted), then the database. Ending
 // the writer before the conversations would leave their callers without an
 // answer; ending the database first would leave the writer waiting for it.

@@ -20,6 +20,12 @@ import (
 // all of it, on a database of the test's.
 func runProgram(t testing.TB, db *persistencetest.Database, environ ...string) *program {
 	t.Helper()
+	return runProgramAmid(t, db, surroundings{}, environ...)
+}
+
+// runProgramAmid is runProgram with other surroundings.
+func runProgramAmid(t testing.TB, db *persistencetest.Database, around surroundings, environ ...string) *program {
+	t.Helper()
 	cfg, _, err := loadConfig(append([]string{
 		"PORT=0", "DATA_DIR=" + t.TempDir(), "DATABASE_URL=" + db.URL, "AUTH_SECRET=" + testAuthSecret,
 		"WHATSAPP_APP_SECRET=" + testAppSecret, "MESSENGER_APP_SECRET=" + testAppSecret,
@@ -28,7 +34,7 @@ func runProgram(t testing.TB, db *persistencetest.Database, environ ...string) *
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	p, err := start(ctx, cfg, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelError + 1})))
+	p, err := startAmid(ctx, cfg, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelError + 1})), around)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.close()) })
 	return p
@@ -70,15 +76,20 @@ type socketEvent struct {
 
 func dialSocket(t testing.TB, p *program, token string) *socketClient {
 	t.Helper()
-	return dialSocketAs(t, p, map[string]string{"token": token})
+	return dialSocketAt(t, p.url(), token)
+}
+
+func dialSocketAt(t testing.TB, url, token string) *socketClient {
+	t.Helper()
+	return dialSocketAs(t, url, map[string]string{"token": token})
 }
 
 // dialSocketAs connects by what a client shows of itself.
-func dialSocketAs(t testing.TB, p *program, shown map[string]string) *socketClient {
+func dialSocketAs(t testing.TB, url string, shown map[string]string) *socketClient {
 	t.Helper()
 	c := &socketClient{closed: make(chan struct{})}
 	conn, _, err := gws.NewClient(c, &gws.ClientOption{
-		Addr: strings.Replace(p.url(), "http://", "ws://", 1) + "/socket.io/?EIO=4&transport=websocket",
+		Addr: strings.Replace(url, "http://", "ws://", 1) + "/socket.io/?EIO=4&transport=websocket",
 	})
 	require.NoError(t, err)
 	c.conn = conn

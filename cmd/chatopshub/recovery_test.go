@@ -45,10 +45,10 @@ func TestALostSocketComesBack(t *testing.T) {
 	dialSocket(t, p, late.token)
 
 	shown := map[string]string{"token": colleague.token, "pid": first.PID, "offset": seen[len(seen)-1].offset}
-	stranger := dialSocketAs(t, p, shown)
+	stranger := dialSocketAs(t, p.url(), shown)
 	require.NotEqual(t, first, stranger.greeting(t))
 	shown["token"] = owner.token
-	back := dialSocketAs(t, p, shown)
+	back := dialSocketAs(t, p.url(), shown)
 	require.Equal(t, first, back.greeting(t))
 	require.Eventually(t, func() bool {
 		for _, e := range back.named("agent.presence") {

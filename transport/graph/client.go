@@ -44,6 +44,7 @@ type Config struct {
 	TransferTimeout time.Duration  // of an upload, and of a download from its start to its end; 2 min for 100 MB
 	MaxConnections  int            // to one host; 256. More calls wait for a free one within their time
 	RootCAs         *x509.CertPool // who vouches for the hosts; the system's
+	Resolver        *net.Resolver  // who knows the addresses of media hosts; the system's
 }
 
 // Client calls the Graph API for any number of accounts. It is safe for
@@ -81,7 +82,7 @@ func New(cfg Config) (*Client, error) {
 		// The API doesn't redirect; whatever does gets no token of ours.
 		calls: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
-	c.media = newMediaClient(cfg, base, net.DefaultResolver)
+	c.media = newMediaClient(cfg, base, cmp.Or(cfg.Resolver, net.DefaultResolver))
 	return c, nil
 }
 

@@ -3,8 +3,6 @@ package graph
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -119,33 +117,11 @@ func (c *Client) LookUpMedia(ctx context.Context, a Account, mediaID string) (Me
 	}
 	return Media{
 		ID: answer.ID, URL: answer.URL, MimeType: answer.MimeType,
-		SHA256: Digest(answer.SHA256), Size: int64(answer.Size.value),
+		SHA256: domain.Digest(answer.SHA256), Size: int64(answer.Size.value),
 	}, nil
 }
 
-// Digest reads a SHA-256 as the platform writes it: base64 in webhooks, hex in
-// look-ups, and the other way round. Nil: it is neither.
-func Digest(s string) []byte {
-	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
-		if sum, err := decode(s); err == nil && len(sum) == 32 {
-			return sum
-		}
-	}
-	return nil
-}
-
-// What a download can end with, beside *domain.CallError.
-var (
-	// ErrForbiddenAddress is returned for what isn't a media host of the
-	// platforms, or leads to an address that isn't public.
-	ErrForbiddenAddress = errors.New("not an address of the platforms' media")
-	// ErrTooLarge is returned for a file over the limit, before or while it is read.
-	ErrTooLarge = errors.New("file is too large")
-	// ErrGone is returned for an address that has expired: look the media up again.
-	ErrGone = errors.New("media address has expired")
-)
-
-// Download is a file on its way. Body must be closed; it fails with ErrTooLarge
+// Download is a file on its way. Body must be closed; it fails with domain.ErrFileTooLarge
 // when more than the limit comes, whatever was announced.
 type Download struct {
 	MimeType string // as announced, not to be trusted
@@ -155,11 +131,13 @@ type Download struct {
 
 // Download fetches a file that a customer sent, at most limit bytes. Only the
 // platforms' media hosts are asked, redirects included, and only their public
-// addresses; the token goes to those that want it, and no further.
+// addresses; the token goes to those that want it, and no further. Its errors are
+// *domain.CallError, or domain.ErrFileForbidden, ErrFileTooLarge or ErrFileGone:
+// an address that has expired, so look the media up again.
 func (c *Client) Download(ctx context.Context, a Account, address string, limit int64) (*Download, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("graph: download: %w", ErrForbiddenAddress) // the address may hold a signature: not quoted
+		return nil, fmt.Errorf("graph: download: %w", domain.ErrFileForbidden) // the address may hold a signature: not quoted
 	}
 	if err := c.mayFetch(u); err != nil {
 		return nil, fmt.Errorf("graph: download: %w", err)
@@ -177,13 +155,13 @@ func (c *Client) Download(ctx context.Context, a Account, address string, limit 
 func (c *Client) fetch(ctx context.Context, u *url.URL, limit int64) (*Download, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("graph: download: %w", ErrForbiddenAddress)
+		return nil, fmt.Errorf("graph: download: %w", domain.ErrFileForbidden)
 	}
 	authorize(req)
 	resp, err := c.media.Do(req)
 	if err != nil {
 		cause := withoutAddress(err)
-		if errors.Is(cause, ErrForbiddenAddress) {
+		if errors.Is(cause, domain.ErrFileForbidden) {
 			return nil, fmt.Errorf("graph: download: %w", cause)
 		}
 		return nil, unanswered(err, call{}, false)
@@ -199,13 +177,13 @@ func (c *Client) fetch(ctx context.Context, u *url.URL, limit int64) (*Download,
 func refusedFile(resp *http.Response, limit int64) error {
 	switch status := resp.StatusCode; {
 	case status == http.StatusNotFound, status == http.StatusGone:
-		return fmt.Errorf("graph: download: %w", ErrGone)
+		return fmt.Errorf("graph: download: %w", domain.ErrFileGone)
 	case status == http.StatusUnauthorized:
 		return &domain.CallError{Class: domain.FailureChannel, Code: domain.CallBadAnswer, Text: "the access token may not read this file"}
 	case status != http.StatusOK:
 		return badAnswer(call{}, resp)
 	case resp.ContentLength > limit:
-		return fmt.Errorf("graph: download of %d bytes, at most %d: %w", resp.ContentLength, limit, ErrTooLarge)
+		return fmt.Errorf("graph: download of %d bytes, at most %d: %w", resp.ContentLength, limit, domain.ErrFileTooLarge)
 	}
 	return nil
 }
@@ -225,10 +203,10 @@ func (b *bounded) Read(p []byte) (int, error) {
 	}
 	n, err := b.body.Read(p)
 	if int64(n) > b.left {
-		n, err = int(b.left), fmt.Errorf("graph: download: %w", ErrTooLarge)
+		n, err = int(b.left), fmt.Errorf("graph: download: %w", domain.ErrFileTooLarge)
 	}
 	b.left -= int64(n)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, ErrTooLarge) {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, domain.ErrFileTooLarge) {
 		err = unanswered(err, call{}, true)
 	}
 	return n, err

@@ -3,8 +3,6 @@ package graph
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"io"
 	"net"
 	"net/http"
@@ -59,7 +57,7 @@ func TestOnlyMediaHostsAreFetched(t *testing.T) {
 		require.Equal(t, allowed, got, address)
 		if !allowed {
 			_, err := c.Download(t.Context(), whatsAppAccount(), address, 10)
-			require.ErrorIs(t, err, ErrForbiddenAddress, address)
+			require.ErrorIs(t, err, domain.ErrFileForbidden, address)
 		}
 	}
 }
@@ -125,7 +123,7 @@ func TestANameThatLeadsInside(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"127.0.0.1"}, addresses)
 	_, err = c.Download(t.Context(), whatsAppAccount(), "https://lookaside.fbsbx.com/x", 10)
-	require.ErrorIs(t, err, ErrForbiddenAddress)
+	require.ErrorIs(t, err, domain.ErrFileForbidden)
 	require.ErrorContains(t, err, "isn't public")
 }
 
@@ -154,7 +152,7 @@ func TestRedirectsAreCheckedAgain(t *testing.T) {
 	c := newClient(t, Config{BaseURL: server.URL})
 	for _, path := range []string{"/inside", "/elsewhere"} {
 		_, err := c.Download(t.Context(), whatsAppAccount(), server.URL+path, 100)
-		require.ErrorIs(t, err, ErrForbiddenAddress, path)
+		require.ErrorIs(t, err, domain.ErrFileForbidden, path)
 	}
 	_, err := c.Download(t.Context(), whatsAppAccount(), server.URL+"/loop", 100)
 	require.Equal(t, domain.FailureTransient, callError(t, err).Class)
@@ -219,11 +217,11 @@ func TestDownloadsAreBounded(t *testing.T) {
 		require.NoError(t, download.Body.Close())
 	}
 	_, err := c.Download(t.Context(), whatsAppAccount(), server.URL+"/announced", 999)
-	require.ErrorIs(t, err, ErrTooLarge)
+	require.ErrorIs(t, err, domain.ErrFileTooLarge)
 	download, err := c.Download(t.Context(), whatsAppAccount(), server.URL+"/chunked", 999)
 	require.NoError(t, err)
 	got, err := io.ReadAll(download.Body)
-	require.ErrorIs(t, err, ErrTooLarge)
+	require.ErrorIs(t, err, domain.ErrFileTooLarge)
 	require.Len(t, got, 999)
 	require.NoError(t, download.Body.Close())
 	download, err = c.Download(t.Context(), whatsAppAccount(), server.URL+"/broken", 9999)
@@ -260,14 +258,4 @@ func TestUploadsAreCheckedFirst(t *testing.T) {
 	// A file that is shorter than its size never makes a whole request.
 	_, err := c.Upload(t.Context(), whatsAppAccount(), Upload{Type: domain.TypeImage, MimeType: "image/png", Size: 9, Data: strings.NewReader("x")})
 	require.Equal(t, domain.FailureTransient, callError(t, err).Class)
-}
-
-func TestDigest(t *testing.T) {
-	t.Parallel()
-	sum := bytes.Repeat([]byte{7}, 32)
-	require.Equal(t, sum, Digest(hex.EncodeToString(sum)))
-	require.Equal(t, sum, Digest(base64.StdEncoding.EncodeToString(sum)))
-	require.Nil(t, Digest(""))
-	require.Nil(t, Digest("abcd"))
-	require.Nil(t, Digest("not a digest"))
 }

@@ -51,21 +51,21 @@ func newMediaClient(cfg Config, base *url.URL, resolver *net.Resolver) *http.Cli
 // hosts over https.
 func (c *Client) mayFetch(u *url.URL) error {
 	if u.User != nil {
-		return ErrForbiddenAddress
+		return domain.ErrFileForbidden
 	}
 	if u.Scheme == c.base.Scheme && hostPort(u) == hostPort(c.base) {
 		return nil
 	}
 	host := strings.ToLower(u.Hostname())
 	if u.Scheme != "https" || u.Port() != "" && u.Port() != "443" {
-		return ErrForbiddenAddress
+		return domain.ErrFileForbidden
 	}
 	for _, d := range mediaDomains {
 		if strings.HasSuffix(host, "."+d) {
 			return nil
 		}
 	}
-	return ErrForbiddenAddress
+	return domain.ErrFileForbidden
 }
 
 // hostPort is what of an address is dialed.
@@ -115,7 +115,7 @@ func authorize(req *http.Request) {
 func publicOnly(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || !public(at.Addr()) {
-		return fmt.Errorf("%w: the name leads to an address that isn't public", ErrForbiddenAddress)
+		return fmt.Errorf("%w: the name leads to an address that isn't public", domain.ErrFileForbidden)
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func TestExpiredMediaAddress(t *testing.T) {
 	client := newClient(t, Config{BaseURL: server.URL()})
 	w := whatsAppAccount()
 	_, err := client.Download(t.Context(), w, server.MediaURL(server.PutMedia(w.ID, "image/png", "", []byte("x"))), 10)
-	require.ErrorIs(t, err, ErrGone)
+	require.ErrorIs(t, err, domain.ErrFileGone)
 }
 
 func TestConnectionTests(t *testing.T) {

@@ -33,6 +33,9 @@ func (f *fixture) bodyFor(path string) string {
 	if strings.HasSuffix(path, "/reassign") {
 		return `{"agentId":"` + f.agent.ID.String() + `"}`
 	}
+	if strings.HasSuffix(path, "/messages") {
+		return `{"body":"hello"}`
+	}
 	if path == "/api/auth/logout" {
 		return `{"refreshToken":"any"}`
 	}
@@ -85,8 +88,15 @@ func TestEveryOperationAsksForAToken(t *testing.T) {
 			require.Equal(t, refusal.status == 401, a.header.Get("WWW-Authenticate") != "", "%s, %s", key, refusal.name)
 			require.NotContains(t, string(a.raw), good)
 		}
+		if strings.HasPrefix(pattern, "/api/attachments") {
+			continue // takes no JSON: attachments_test.go
+		}
 		for _, user := range []domain.User{f.agent, f.admin} {
-			require.Equal(t, 200, f.as(user, method, path, f.bodyFor(path)).status, "%s as %s", key, user.Role)
+			body := ""
+			if method == http.MethodPost {
+				body = f.bodyFor(path)
+			}
+			require.Less(t, f.as(user, method, path, body).status, 300, "%s as %s", key, user.Role)
 		}
 		foreign := f.as(f.foreigner, method, path, `{"agentId":"`+f.foreigner.ID.String()+`"}`)
 		if strings.Contains(pattern, "{id}") && (method == http.MethodGet || strings.HasSuffix(path, "reassign")) {

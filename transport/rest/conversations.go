@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/chatopshub/chatopshub/domain"
@@ -173,33 +172,14 @@ func (s *server) command(ctx context.Context, id domain.ConversationID, cmd doma
 	if err := s.Inbox.Do(ctx, id, cmd); err != nil {
 		return nil, fmt.Errorf("%T on conversation %s: %w", cmd, id, uncertain(err))
 	}
-	row, err := s.readBack(ctx, id)
+	row, err := readBack(ctx, func() (domain.ConversationView, error) {
+		return s.Conversations.Get(ctx, callerOf(ctx).Organization, id)
+	})
 	if err != nil {
 		// It is done, so no answer may say that it isn't.
 		return nil, fmt.Errorf("get conversation %s after %T: %w: %w", id, cmd, domain.ErrOutcomeUnknown, err)
 	}
 	return &conversationOutput{Body: row}, nil
-}
-
-// readBackAgain is how long to wait for a storage that went away between a
-// command and the reading of its result.
-const readBackAgain = 100 * time.Millisecond
-
-// readBack reads the row of a command that is done. While the storage is away
-// it tries again until ctx ends: the command can't be undone, so the best
-// answer is a late one.
-func (s *server) readBack(ctx context.Context, id domain.ConversationID) (domain.ConversationView, error) {
-	for {
-		row, err := s.Conversations.Get(ctx, callerOf(ctx).Organization, id)
-		if !errors.Is(err, domain.ErrUnavailable) {
-			return row, err
-		}
-		select {
-		case <-ctx.Done():
-			return row, err
-		case <-time.After(readBackAgain):
-		}
-	}
 }
 
 // uncertain says of a change whose context ended that it may have happened.

@@ -57,7 +57,7 @@ func (f *fixture) messages(n int) []domain.MessageView {
 	for i := range n {
 		id, err := uuid.NewV7()
 		require.NoError(f.t, err)
-		out[n-1-i] = domain.MessageViewOf(f.conversation, domain.Message{ID: domain.MessageID(id), Body: fmt.Sprint(i), CreatedAt: time.Now()}, nil)
+		out[n-1-i] = domain.MessageViewOf(f.conversation, domain.Message{ID: domain.MessageID(id), Body: fmt.Sprint(i), CreatedAt: time.Now()}, nil, nil)
 	}
 	return out
 }

@@ -26,7 +26,8 @@
 // The handler may be used by any number of goroutines and starts none that
 // outlives its request. At most Config.MaxInFlight calls of the API are at
 // work at a time, each with up to 1 MiB of body and for up to Config.Timeout;
-// what comes beyond is answered 503. Handlers that are mounted beside the API
+// what comes beyond is answered 503. Files come and go as streams, 256 at a time,
+// each for up to five minutes. Handlers that are mounted beside the API
 // pass the same edge and bring their own limits. Wrong passwords are counted by
 // account and by address ([Throttle]), and only so many are hashed at a time.
 //

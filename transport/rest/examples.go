@@ -51,7 +51,18 @@ func exampleMessage() domain.MessageView {
 	}
 	m.ID = exampleOf(m.ID, "019c13a5-6f4b-7000-8000-000000000001")
 	var conversation domain.ConversationID
-	return domain.MessageViewOf(exampleOf(conversation, "7b0d5c0e-52f5-5a3c-9a38-3f0e1c1b6a10"), m, nil)
+	return domain.MessageViewOf(exampleOf(conversation, "7b0d5c0e-52f5-5a3c-9a38-3f0e1c1b6a10"), m, nil, nil)
+}
+
+func exampleSent() domain.MessageView {
+	agent := exampleAgentRef()
+	m := domain.Message{
+		Direction: domain.Outbound, Agent: agent.ID, Type: domain.TypeText, Body: "Yes, it comes tomorrow.",
+		Status: domain.StatusPending, SendState: domain.SendQueued,
+		CreatedAt: time.Time(exampleTime(17)), UpdatedAt: time.Time(exampleTime(17)),
+	}
+	m.ID = exampleOf(m.ID, "019c13a7-6f4b-7000-8000-000000000001")
+	return domain.MessageViewOf(exampleMessage().Conversation, m, nil, nil)
 }
 
 func exampleDetail() conversationDetail {
@@ -73,6 +84,13 @@ func exampleAgent() domain.AgentView {
 		ID: agent.ID, Name: agent.Name, Presence: domain.Online, LastSeenAt: exampleTime(16),
 		AssignedCount: 3, MaxConversations: new(10),
 	}
+}
+
+func exampleAttachment() uploadedFile {
+	a := uploadedFile{FileName: new("invoice.pdf"), MimeType: "application/pdf", SizeBytes: 48211}
+	a.ID = exampleOf(a.ID, "019c13a7-0000-7000-8000-000000000001")
+	a.URL = "https://inbox.example.com/api/attachments/019c13a7-0000-7000-8000-000000000001?expires=1769860800&signature=Q3JlYXRlZCBieSB1cw"
+	return a
 }
 
 func exampleList[T any](row T) list[T] {

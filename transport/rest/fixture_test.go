@@ -48,6 +48,8 @@ type fixture struct {
 	presences     fakePresences
 	sessions      *fakeSessions
 	throttle      *fakeThrottle
+	files         *fakeFiles
+	links         *auth.FileLinks
 }
 
 var testChain = auth.RefreshChain{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.RefreshTokenLabel)}
@@ -59,6 +61,8 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 		t: t, log: &syncBuffer{}, directory: fakeDirectory{}, presences: fakePresences{},
 		inbox: &fakeInbox{}, conversations: &fakeConversations{}, users: &fakeUsers{}, sessions: &fakeSessions{}, throttle: &fakeThrottle{},
 	}
+	f.files = &fakeFiles{rows: map[domain.AttachmentID]domain.Attachment{}, content: map[domain.FileKey][]byte{}}
+	f.links = &auth.FileLinks{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.FileLinkLabel), Now: time.Now}
 	f.org, f.conversation = newID(f.org), newID(f.conversation)
 	f.agent = f.addUser(f.org, "Ada", domain.RoleAgent)
 	f.admin = f.addUser(f.org, "Grace", domain.RoleAdmin)
@@ -68,6 +72,7 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f.issuer = &auth.Issuer{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.AccessTokenLabel), TTL: 15 * time.Minute, Now: time.Now}
 	f.config = Config{
 		Inbox: f.inbox, Conversations: f.conversations, Users: f.users, Directory: f.directory, Presences: f.presences,
+		Attachments: f.files, Blobs: f.files, Links: f.links,
 		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2), Throttle: f.throttle, Chain: testChain,
 		Origins: []string{"https://inbox.example.com"}, AccessTTL: 15 * time.Minute,
 		Version: "test", Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now,
@@ -186,8 +191,9 @@ func (b *syncBuffer) String() string {
 }
 
 type fakeInbox struct {
-	org domain.OrganizationID
-	do  func(ctx context.Context, cmd domain.Command) error // nil: everything succeeds
+	org  domain.OrganizationID
+	do   func(ctx context.Context, cmd domain.Command) error // nil: everything succeeds
+	sent domain.MessageID                                    // what a Send makes
 
 	mu   sync.Mutex
 	last domain.Command
@@ -204,6 +210,11 @@ func (i *fakeInbox) Do(ctx context.Context, _ domain.ConversationID, cmd domain.
 		return i.do(ctx, cmd)
 	}
 	return nil
+}
+
+// Send answers the id of the newest message there is.
+func (i *fakeInbox) Send(ctx context.Context, id domain.ConversationID, cmd domain.Send) (domain.MessageID, error) {
+	return i.sent, i.Do(ctx, id, cmd)
 }
 
 type fakeConversations struct {
@@ -251,6 +262,10 @@ func (c *fakeConversations) Messages(_ context.Context, org domain.OrganizationI
 		}
 	}
 	return out, nil
+}
+
+func (c *fakeConversations) Message(_ context.Context, org domain.OrganizationID, id domain.ConversationID, message domain.MessageID) (domain.MessageView, error) {
+	return domain.MessageView{ID: message, Conversation: id}, c.fails(org, id)
 }
 
 func (c *fakeConversations) Audit(_ context.Context, org domain.OrganizationID, id domain.ConversationID, page domain.Page) ([]domain.AuditView, domain.PageMeta, error) {

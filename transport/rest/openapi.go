@@ -54,10 +54,10 @@ func (timestampSchema) Schema(huma.Registry) *huma.Schema {
 
 // responses describes the answers of an operation: the example of what it
 // gives, and a problem for each status it refuses with.
-func responses(api *huma.OpenAPI, example any, refuses []int) map[string]*huma.Response {
+func responses(api *huma.OpenAPI, success int, example any, refuses []int) map[string]*huma.Response {
 	out := make(map[string]*huma.Response, len(refuses)+1)
 	if example != nil {
-		out["200"] = &huma.Response{Content: map[string]*huma.MediaType{"application/json": {Example: example}}}
+		out[strconv.Itoa(success)] = &huma.Response{Content: map[string]*huma.MediaType{"application/json": {Example: example}}}
 	}
 	schema := api.Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")
 	for _, status := range refuses {
@@ -87,6 +87,9 @@ func enums() map[reflect.Type][]any {
 		},
 		reflect.TypeFor[domain.SendState]():       {domain.SendQueued, domain.SendSending, domain.SendUncertain},
 		reflect.TypeFor[domain.AttachmentState](): {domain.AttachmentPending, domain.AttachmentStored, domain.AttachmentFailed},
+		reflect.TypeFor[domain.FileFailure](): {
+			domain.FileTooLarge, domain.FileWrongType, domain.FileExpired, domain.FileForbidden, domain.FileDamaged, domain.FileUnavailable,
+		},
 		reflect.TypeFor[domain.AuditType](): {
 			domain.AuditCreated, domain.AuditAccepted, domain.AuditReleased, domain.AuditReassigned, domain.AuditCompleted,
 			domain.AuditReopened, domain.AuditAgentDisconnected, domain.AuditMessageReceived, domain.AuditMessageSent,

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -66,12 +67,12 @@ func TestDocumentAndRouterHaveTheSameOperations(t *testing.T) {
 		documented = append(documented, strings.NewReplacer("{", ":", "}", "").Replace(key))
 		require.NotEmpty(t, op.OperationID, key)
 		require.NotEmpty(t, op.Summary, key)
-		require.Contains(t, op.Responses, "200", key)
+		require.Contains(t, op.Responses, strconv.Itoa(op.DefaultStatus), key)
 		require.Contains(t, op.Responses, "500", key)
 	}
 	slices.Sort(documented)
 	require.Equal(t, routesOf(s.router), documented)
-	require.Len(t, documented, 19)
+	require.Len(t, documented, 22)
 }
 
 func TestDocumentSaysWhoMayCall(t *testing.T) {
@@ -162,7 +163,7 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 	_, err := New(Config{MaxInFlight: -1})
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"Throttle", "Chain", "AccessTTL", "Log", "Now", "MaxInFlight",
+		"Throttle", "Attachments", "Blobs", "Links", "Chain", "AccessTTL", "Log", "Now", "MaxInFlight",
 	} {
 		require.ErrorContains(t, err, name)
 	}

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/chatopshub/chatopshub/domain"
@@ -17,6 +18,10 @@ type Inbox interface {
 	// executed, domain.ErrOutcomeUnknown when ctx ended first, or a
 	// *domain.ValueError.
 	Do(ctx context.Context, id domain.ConversationID, cmd domain.Command) error
+	// Send is Do for an outbound message: it returns the id of the new one, or of
+	// the one that an earlier request with the same key made. A message that the
+	// platform wouldn't take is a *domain.LimitError.
+	Send(ctx context.Context, id domain.ConversationID, cmd domain.Send) (domain.MessageID, error)
 }
 
 // Conversations reads conversations; persistence is it. What is absent or
@@ -28,6 +33,8 @@ type Conversations interface {
 	// Messages returns up to limit messages older than before, newest first; a
 	// zero before starts with the newest.
 	Messages(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, before domain.MessageID, limit int) ([]domain.MessageView, error)
+	// Message returns one message.
+	Message(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, message domain.MessageID) (domain.MessageView, error)
 	// Audit returns a page of the audit trail, newest first.
 	Audit(ctx context.Context, org domain.OrganizationID, id domain.ConversationID, page domain.Page) ([]domain.AuditView, domain.PageMeta, error)
 }
@@ -56,6 +63,27 @@ type Sessions interface {
 	// End ends a session of the user, and that of the refresh token where it is
 	// the same user's.
 	End(ctx context.Context, user domain.UserID, session domain.SessionID, refreshHash []byte) error
+}
+
+// Attachments knows the files of organizations; persistence is it. A file that is
+// absent, not here yet, or another organization's is domain.ErrNotFound, a
+// storage that is away domain.ErrUnavailable.
+type Attachments interface {
+	Get(ctx context.Context, org domain.OrganizationID, id domain.AttachmentID) (domain.Attachment, error)
+	// Linked is a file of any organization, for who has its signed address.
+	Linked(ctx context.Context, id domain.AttachmentID) (domain.Attachment, error)
+	// Add writes down an upload whose content is stored.
+	Add(ctx context.Context, file domain.Attachment) error
+}
+
+// Blobs keeps the content of files; persistence is it.
+type Blobs interface {
+	// Put keeps what limit allows; domain.ErrFileType or domain.ErrFileTooLarge.
+	Put(ctx context.Context, key domain.FileKey, content io.Reader, limit domain.FileLimit) (domain.FileFacts, error)
+	// Open is the content, or domain.ErrNotFound. The caller closes it.
+	Open(ctx context.Context, key domain.FileKey) (io.ReadSeekCloser, error)
+	// Delete removes it; it is safe to repeat.
+	Delete(ctx context.Context, key domain.FileKey) error
 }
 
 // Throttle bounds how often something is tried; persistence/valkey is it.

@@ -100,12 +100,15 @@ func problemOf(err error) *Problem {
 		known   *Problem
 		refusal *domain.Refusal
 		value   *domain.ValueError
+		limit   *domain.LimitError
 	)
 	switch {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &refusal):
 		return refused(refusal)
+	case errors.As(err, &limit):
+		return invalid("body", limit.Field, limit.Reason)
 	case errors.As(err, &value):
 		return problem(http.StatusUnprocessableEntity, "value_refused", "The storage can't keep a value of the request. Repeating it can't help.")
 	case errors.Is(err, domain.ErrNotFound):
@@ -116,6 +119,14 @@ func problemOf(err error) *Problem {
 		return busy("overloaded", "Too much is going on. The call was not executed; try again.", 1)
 	case errors.Is(err, domain.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return busy("unavailable", "The storage doesn't answer. The call was not executed; try again.", 2)
+	case errors.Is(err, domain.ErrFileTooLarge):
+		return problem(http.StatusRequestEntityTooLarge, "file_too_large", "No platform takes a file of this type and size.")
+	case errors.Is(err, domain.ErrFileType):
+		return problem(http.StatusUnsupportedMediaType, "file_type_refused", "Files with such content aren't taken, whatever their name.")
+	case errors.Is(err, auth.ErrLinkExpired):
+		return problem(http.StatusForbidden, "link_expired", "The address of the file has expired; fetch the message again for a new one.")
+	case errors.Is(err, auth.ErrLinkInvalid):
+		return problem(http.StatusForbidden, "link_invalid", "The address of the file isn't one of ours.")
 	case errors.Is(err, domain.ErrSessionOver):
 		return unauthorized("refresh_token_invalid", "The refresh token is good for nothing, or not any more. Log in again.", "invalid")
 	case errors.Is(err, auth.ErrTokenExpired):
@@ -142,6 +153,13 @@ func refused(r *domain.Refusal) *Problem {
 		p.Detail = "The agent has as many conversations as allowed."
 	case domain.CodeReplyWindowClosed:
 		p.Detail = "The platform takes no free answer any more: the customer's newest message is too old."
+	case domain.CodeChannelInactive:
+		p.Detail = "The channel is switched off."
+	case domain.CodeKeyReused:
+		p = problem(http.StatusUnprocessableEntity, string(r.Code), "The Idempotency-Key was used for another message.")
+	case domain.CodeUnknownMessage:
+		p = invalid("body", "replyToMessageId", "takes a message of this conversation that the platform knows")
+		p.Code = string(r.Code)
 	case domain.CodeNotHolder:
 		p = problem(http.StatusForbidden, string(r.Code), "Only the agent who has the conversation may do this.")
 	case domain.CodeInvalidAssignee:

@@ -34,6 +34,9 @@ func TestRefusalsAndFailuresOfCommands(t *testing.T) {
 		{&domain.Refusal{Code: domain.CodeCompleted, Status: domain.Completed}, 409, "conversation_completed", false},
 		{&domain.Refusal{Code: domain.CodeCapacityReached, Status: domain.Pending}, 409, "capacity_reached", false},
 		{&domain.Refusal{Code: domain.CodeReplyWindowClosed, Status: domain.Assigned, WindowExpiresAt: since}, 409, "reply_window_closed", false},
+		{&domain.Refusal{Code: domain.CodeChannelInactive, Status: domain.Assigned}, 409, "channel_inactive", false},
+		{&domain.Refusal{Code: domain.CodeKeyReused, Status: domain.Assigned}, 422, "idempotency_key_reused", false},
+		{&domain.Refusal{Code: domain.CodeUnknownMessage, Status: domain.Assigned}, 422, "unknown_message", false},
 		{held(domain.CodeNotHolder), 403, "not_holder", false},
 		{&domain.Refusal{Code: domain.CodeInvalidAssignee, Status: domain.Pending}, 422, "invalid_assignee", false},
 		{domain.ErrNotFound, 404, "not_found", false},
@@ -72,7 +75,7 @@ func TestRefusalsAndFailuresOfCommands(t *testing.T) {
 				require.Equal(t, map[string]any{"id": holder.ID.String(), "name": "Grace"}, p["holder"])
 				require.Equal(t, "2026-01-31T08:15:02.123Z", p["assignedAt"])
 			}
-			if test.status == 422 {
+			if refusal.Code == domain.CodeInvalidAssignee {
 				require.Equal(t, "body.agentId", fieldOf(a))
 			}
 		})

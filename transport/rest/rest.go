@@ -29,6 +29,10 @@ type Config struct {
 	Tokens        Tokens
 	Passwords     Passwords
 	Throttle      Throttle
+	Attachments   Attachments
+	Blobs         Blobs
+	// Links makes and checks the signed addresses of files.
+	Links *auth.FileLinks
 	// Chain makes the refresh tokens.
 	Chain auth.RefreshChain
 
@@ -67,7 +71,7 @@ func (c *Config) validate() error {
 	var errs []error
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"Throttle", "Chain", "AccessTTL", "Log", "Now",
+		"Throttle", "Attachments", "Blobs", "Links", "Chain", "AccessTTL", "Log", "Now",
 	} {
 		if v.FieldByName(name).IsZero() {
 			errs = append(errs, fmt.Errorf("%s is not set", name))
@@ -93,7 +97,9 @@ type server struct {
 	ready    readiness
 	document document
 	inFlight atomic.Int64
-	errs     []error // what is wrong with the operations that were registered
+	// transferring is how many files come and go.
+	transferring atomic.Int64
+	errs         []error // what is wrong with the operations that were registered
 }
 
 // New returns the handler of the API and of what is mounted beside it. It

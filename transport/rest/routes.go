@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -30,6 +31,9 @@ type operation struct {
 	about   string
 	refuses []int // statuses beyond those that every operation of its kind has
 	example any   // of the answer
+	status  int   // of the answer; 0: 200
+	// transfer marks an operation that reads or writes a file itself.
+	transfer bool
 }
 
 // routes registers every operation.
@@ -53,6 +57,7 @@ func (s *server) routes() {
 		summary: "List messages", about: "Newest first. nextCursor leads to older ones and is null at the end.",
 		refuses: []int{404, 503}, example: messagesPage{Data: []domain.MessageView{exampleMessage()}},
 	}, s.listMessages)
+	s.sendRoutes(agents)
 	register(s, operation{
 		access: agents, method: http.MethodGet, path: "/api/conversations/{id}/events", id: "listEvents", tag: "Conversations",
 		summary: "List the audit trail", about: "Newest first: every change of state, who made it and when.",
@@ -65,6 +70,7 @@ func (s *server) routes() {
 	}, s.listAgents)
 
 	s.commands(agents)
+	s.attachmentRoutes(agents)
 
 	register(s, operation{
 		access: anyone(), method: http.MethodGet, path: healthPath, id: "health", tag: "Operations",
@@ -121,7 +127,7 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		return
 	}
 	described := huma.Operation{
-		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
+		OperationID: op.id, DefaultStatus: cmp.Or(op.status, http.StatusOK), Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody sees to both
 	}
 	refuses := append([]int{500}, op.refuses...)
@@ -130,12 +136,16 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		described.Middlewares = append(described.Middlewares, s.guard(op.access))
 		refuses = append(refuses, 401, 403, 422)
 	}
-	described.Middlewares = append(described.Middlewares, s.deadline)
-	if op.method == http.MethodPost {
-		described.Middlewares = append(described.Middlewares, readBody)
+	switch {
+	case op.transfer:
+		described.Middlewares = append(described.Middlewares, s.transfers)
+	case op.method == http.MethodPost:
+		described.Middlewares = append(described.Middlewares, s.deadline, readBody)
 		refuses = append(refuses, 400, 408, 413, 415, 422)
+	default:
+		described.Middlewares = append(described.Middlewares, s.deadline)
 	}
 	slices.Sort(refuses)
-	described.Responses = responses(s.api.OpenAPI(), op.example, slices.Compact(refuses))
+	described.Responses = responses(s.api.OpenAPI(), described.DefaultStatus, op.example, slices.Compact(refuses))
 	huma.Register(s.api, described, wrap(operate))
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"path"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,8 +21,6 @@ const (
 	maxLine  = 1024     // code points of an error's text and other single lines
 	maxEmoji = 64       // bytes of a reaction; the longest emoji sequences have 35
 	maxURL   = 4096     // bytes of a media URL
-	maxFile  = 180      // bytes of a file name: file systems take 255
-	maxExt   = 16       // bytes of it that are the extension
 	maxKept  = 32 << 10 // bytes of one kept part of an element
 	maxDepth = 32       // its depth
 	maxDigit = 64       // its numbers' length; jsonb refuses 1e200000
@@ -72,32 +69,6 @@ func line(s string, limit int) string {
 		plain = strings.TrimSpace(string([]rune(plain)[:limit]))
 	}
 	return plain
-}
-
-// fileName is the name of a file that a stranger gave, as something that can be
-// shown, stored and put into a header: the last part of a path, without control
-// characters, those that turn the direction of writing, and those that some
-// file system or header gives a meaning. Empty when nothing is left.
-func fileName(name string) string {
-	name = name[strings.LastIndexAny(name, `/\`)+1:]
-	name = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == '\uFEFF', r == '\u2028', r == '\u2029':
-			return -1
-		case strings.ContainsRune(`<>:"|?*`, r):
-			return '_'
-		}
-		return r
-	}, name)
-	name = strings.Trim(name, " .")
-	if len(name) <= maxFile {
-		return name
-	}
-	ext := path.Ext(name)
-	if len(ext) > maxExt {
-		ext = ""
-	}
-	return cutBytes(strings.TrimSuffix(name, ext), maxFile-len(ext)) + ext
 }
 
 // mediaURL is url if it is one that a platform's media could have; else empty.

@@ -102,28 +102,6 @@ func TestKeptPartsAreWhatJSONBTakes(t *testing.T) {
 	}
 }
 
-func TestFileNames(t *testing.T) {
-	t.Parallel()
-	for name, want := range map[string]string{
-		"invoice.pdf":                        "invoice.pdf",
-		"Vertrag – final (2).pdf":            "Vertrag – final (2).pdf",
-		"../../etc/passwd":                   "passwd",
-		`C:\Users\x\a.doc`:                   "a.doc",
-		"..":                                 "",
-		"a/..":                               "",
-		" .hidden. ":                         "hidden",
-		"exe.\u202efdp.exe":                  "exe.fdp.exe",
-		"a\r\nX: y.txt":                      "aX_ y.txt",
-		`"quoted"<x>|?*.txt`:                 "_quoted__x____.txt",
-		strings.Repeat("ж", 300) + ".pdf":    strings.Repeat("ж", 88) + ".pdf",
-		"x." + strings.Repeat("longext", 50): "x." + strings.Repeat("longext", 25) + "lon",
-	} {
-		got := fileName(name)
-		require.Equal(t, want, got)
-		require.LessOrEqual(t, len(got), maxFile)
-	}
-}
-
 func TestTenThousandStatusesInOnePost(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)

@@ -105,7 +105,7 @@ func nameInURL(address string) string {
 	if err != nil {
 		return ""
 	}
-	return fileName(cleanText(path.Base(u.Path)))
+	return domain.CleanFileName(cleanText(path.Base(u.Path)))
 }
 
 // shared takes an attachment that is no file; words makes what it says the

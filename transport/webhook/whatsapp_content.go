@@ -73,7 +73,7 @@ func (f *waMedia) content(kind domain.MessageType, word text) (content, bool) {
 	c := content{kind: kind, body: string(f.Caption), mediaType: line(string(f.MimeType), maxName)}
 	c.media = []domain.Media{{
 		ID: cutBytes(string(f.ID), maxID), URL: mediaURL(string(f.URL)), MimeType: c.mediaType,
-		SHA256: cutBytes(string(f.SHA256), maxAlias), FileName: fileName(string(f.Filename)), Kind: string(word),
+		SHA256: cutBytes(string(f.SHA256), maxAlias), FileName: domain.CleanFileName(string(f.Filename)), Kind: string(word),
 	}}
 	return c, true
 }

@@ -80,14 +80,18 @@ func (s *Server) account(next func(http.ResponseWriter, *http.Request, *account)
 		case !s.proved(r):
 			Failure(100, 0, "Invalid appsecret_proof provided in the API argument").write(w, "")
 			return
-		case !strings.HasSuffix(r.URL.Path, "/messages"):
-			c := s.note(Call{Provider: a.Provider, Account: a.ID, Kind: kindOf(r), At: time.Now()})
-			if !s.play(w, r, c, s.plan(c)) {
-				return
-			}
+		case !strings.HasSuffix(r.URL.Path, "/messages") && !s.counted(w, r, a):
+			return
 		}
 		next(w, r, a)
 	}
+}
+
+// counted writes a call down that isn't a message, and lets the plan have its
+// way with it; false: it is answered.
+func (s *Server) counted(w http.ResponseWriter, r *http.Request, a *account) bool {
+	c := s.note(Call{Provider: a.Provider, Account: a.ID, Kind: kindOf(r), At: time.Now()})
+	return s.play(w, r, c, s.plan(c))
 }
 
 // kindOf names a call that isn't about a message.

@@ -156,7 +156,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /{version}/me", s.account(s.describe))
 	mux.HandleFunc("GET /{version}/{object}", s.account(s.describe))
 	mux.HandleFunc("DELETE /{version}/{object}", s.account(s.deleteMedia))
-	mux.HandleFunc("GET /media/file/{object}/{until}", s.account(s.download))
+	mux.HandleFunc("GET /media/file/{object}/{until}", s.fetched)
 	return mux
 }
 

@@ -1,0 +1,446 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/anthdm/hollywood/actor"
+
+	"github.com/chatopshub/chatopshub/domain"
+)
+
+// channel owns the pace of one number or page: it grants conversations their
+// turn, lets calls depart within the platform's limits, and stops when the
+// platform doesn't work or the credentials don't. It makes no calls itself.
+//
+// A turn has two steps. A conversation asks for a grant before it claims its
+// message, so that nothing is claimed that has to wait long; and the call asks
+// for its departure after the claim is durable, when its place in the platform's
+// second counts. A conversation gets one grant at a time.
+type channel struct {
+	all          *Channels
+	id           domain.ChannelID
+	entry        *Entry
+	organization domain.OrganizationID // told with each reserve
+	queues       [lanes]queue
+	paces        [lanes]domain.Pace // a heavy call has to keep both
+	leaves       []depart           // calls that wait for their place, in order
+
+	breaker domain.Breaker
+	pairs   map[domain.ConversationID]*domain.Pair
+	grants  map[domain.ConversationID]turn // not departed yet
+	calls   map[domain.ConversationID]turn // departed and not answered
+	granted [lanes]int                     // of grants
+	broken  *broken                        // the platform refused the channel; nil: it works, as far as we know
+	timer   *time.Timer                    // not on the wheel: a second has to be used up to its end
+	swept   time.Time
+}
+
+// turn is a conversation's. Until is when it doesn't count any more: what holds
+// one may get lost.
+type turn struct {
+	lane  lane
+	until time.Time
+}
+
+// lane tells messages with a limit of their own apart.
+type lane int
+
+const (
+	light lane = iota
+	heavy      // audio and video
+	lanes
+)
+
+// broken is what is known of a channel that the platform refused.
+type broken struct {
+	noted   bool      // in the database
+	trusted time.Time // from when on the registry is believed again: it lags behind the database
+}
+
+const (
+	// maxQueued bounds who waits for a turn on one channel; others are told to
+	// ask again later.
+	maxQueued = 20_000
+	// maxCalls bounds the calls of one channel that are under way: many times
+	// what its rate and the platform's usual time to answer give.
+	maxCalls = 256
+	// grantLife is how long a grant may take to depart: a conversation that
+	// doesn't come back with it is gone.
+	grantLife = 30 * time.Second
+	// callLife is longer than any call may take.
+	callLife = 5 * time.Minute
+	// maxHeld is how long a claimed message waits for its place: longer than any
+	// pace but that of a paused channel makes it wait.
+	maxHeld = 2 * time.Second
+	// recheck is how often a channel that doesn't send looks whether it may again.
+	recheck = time.Second
+	// registryLag is how long the registry may need to learn what is stored.
+	registryLag = 2 * time.Second
+)
+
+// What a channel is told.
+type (
+	// reserve asks for a grant.
+	reserve struct {
+		organization domain.OrganizationID
+		conversation domain.ConversationID
+		lane         lane
+	}
+	// unreserve takes a reserve, or a grant that isn't used, back.
+	unreserve struct{ conversation domain.ConversationID }
+	// depart asks for the place of a call; the reply is a departed, or an error:
+	// the call isn't made then.
+	depart struct {
+		conversation domain.ConversationID
+		lane         lane
+		replies      *actor.PID
+	}
+	// answered tells what came of a call that departed.
+	answered struct {
+		conversation domain.ConversationID
+		departed     departed
+		failure      *domain.CallError
+	}
+	// brokenNoted: the database knows that the channel doesn't work.
+	brokenNoted struct{}
+	channelDue  struct{}
+)
+
+// ReplyTo is where an error goes when the call can't depart.
+func (d depart) ReplyTo() *actor.PID { return d.replies }
+
+// departed is the place of a call.
+type departed struct {
+	lane  lane
+	slots [lanes]domain.Slot
+}
+
+// Receive implements Behavior.
+func (c *channel) Receive(msg any, _ Self) {
+	switch msg := msg.(type) {
+	case reserve:
+		c.reserve(msg)
+	case unreserve:
+		c.unreserve(msg.conversation)
+	case depart:
+		c.leaves = append(c.leaves, msg)
+	case answered:
+		c.answered(msg)
+	case brokenNoted:
+		if c.broken != nil {
+			c.broken.noted, c.broken.trusted = true, c.now().Add(registryLag)
+		}
+	case channelDue:
+		c.ring(c.now().Add(recheck)) // should what follows panic
+	case Idle, Drain:
+		c.rest(msg)
+		return
+	case Failed:
+		c.turnBack() // grants run out, and who is queued is found by the sweep
+		return
+	}
+	c.advance()
+}
+
+func (c *channel) now() time.Time { return c.all.system.now() }
+
+// reserve queues a conversation, or sends it away until it may be written to.
+func (c *channel) reserve(r reserve) {
+	now := c.now()
+	c.organization = r.organization
+	if _, has := c.grants[r.conversation]; has {
+		c.all.tell(r.conversation, granted{c.id}) // it was passivated in between
+		return
+	}
+	if c.queues[light].has(r.conversation) || c.queues[heavy].has(r.conversation) {
+		return
+	}
+	if c.queues[r.lane].len() >= maxQueued {
+		c.all.tell(r.conversation, deferred{now.Add(grantLife)})
+		return
+	}
+	if at, ok := c.takePair(r.conversation, now); !ok {
+		c.all.tell(r.conversation, deferred{at})
+		return
+	}
+	c.queues[r.lane].push(r.conversation)
+}
+
+// takePair takes a message of what the customer may get.
+func (c *channel) takePair(id domain.ConversationID, now time.Time) (time.Time, bool) {
+	if ch, _ := c.all.cfg.Registry.Channel(c.organization, c.id); ch.Provider != domain.WhatsApp {
+		return time.Time{}, true
+	}
+	pair := c.pairs[id]
+	if pair == nil {
+		pair = &domain.Pair{}
+		c.pairs[id] = pair
+	}
+	ok, at := pair.Take(now)
+	return at, ok
+}
+
+func (c *channel) unreserve(id domain.ConversationID) {
+	had := c.endGrant(id)
+	if had {
+		c.breaker.Leaves()
+	}
+	queued := c.queues[light].remove(id) || c.queues[heavy].remove(id)
+	if pair := c.pairs[id]; pair != nil && (had || queued) {
+		pair.Give()
+	}
+}
+
+func (c *channel) endGrant(id domain.ConversationID) bool {
+	t, has := c.grants[id]
+	if has {
+		delete(c.grants, id)
+		c.granted[t.lane]--
+	}
+	return has
+}
+
+// answered learns from a call what it says of the channel.
+func (c *channel) answered(a answered) {
+	now := c.now()
+	delete(c.calls, a.conversation)
+	c.paces[light].Arrived(a.departed.slots[light], now)
+	if a.departed.lane == heavy {
+		c.paces[heavy].Arrived(a.departed.slots[heavy], now)
+	}
+	switch f := a.failure; {
+	case f == nil:
+		c.breaker.Works()
+		c.paces[light].Eased()
+		c.paces[heavy].Eased()
+	case f.Class == domain.FailureChannel:
+		c.breakDown(f)
+	case f.Class == domain.FailureThrottleApp || f.Class == domain.FailureThrottleChannel:
+		c.breaker.Leaves() // it works, and asks for patience
+		c.paces[a.departed.lane].Strained(now, f.RetryAfter)
+	case f.Class.Ails():
+		c.breaker.Fails(now)
+	default:
+		c.breaker.Works() // it answered: what is wrong is the message's
+	}
+}
+
+// breakDown stops the channel until somebody mends it: its sends wait.
+func (c *channel) breakDown(f *domain.CallError) {
+	if c.broken != nil {
+		return
+	}
+	c.broken = &broken{}
+	c.all.note(c.organization, c.id, f)
+}
+
+// advance lets go what may go, and has itself woken when more may.
+func (c *channel) advance() {
+	now := c.now()
+	c.sweep(now)
+	ch, known := c.all.cfg.Registry.Channel(c.organization, c.id)
+	if known {
+		c.follow(ch)
+	}
+	wake := c.stopped(ch, known, now)
+	if wake.IsZero() {
+		wake = sooner(c.depart(now), c.grant(now))
+	} else {
+		c.turnBack()
+	}
+	if c.busy() {
+		wake = sooner(wake, now.Add(grantLife)) // for what gets lost
+	}
+	c.ring(wake)
+}
+
+// follow takes the channel's rate from the configuration.
+func (c *channel) follow(ch domain.Channel) {
+	light, heavyRate := ch.SendRate, domain.MessengerHeavyRate
+	if light == 0 {
+		light = domain.MessengerRate
+		if ch.Provider == domain.WhatsApp {
+			light = domain.WhatsAppRate
+		}
+	}
+	if ch.Provider == domain.WhatsApp {
+		heavyRate = light // the number has one limit for all
+	}
+	for l, rate := range [lanes]int{light, min(heavyRate, light)} {
+		if c.paces[l].Rate() != rate {
+			c.paces[l] = domain.NewPace(rate)
+		}
+	}
+}
+
+// stopped is when to look again at a channel that may not send now; zero: it may.
+func (c *channel) stopped(ch domain.Channel, known bool, now time.Time) time.Time {
+	works := known && ch.Status == domain.ChannelActive
+	if c.broken != nil && c.broken.noted && works && !now.Before(c.broken.trusted) {
+		c.broken = nil // its credentials were renewed, or a check found it well
+		c.breaker = domain.Breaker{}
+	}
+	if works && c.broken == nil {
+		return time.Time{}
+	}
+	if !c.busy() {
+		return now.Add(time.Hour) // the next message asks anyway
+	}
+	return now.Add(recheck)
+}
+
+// turnBack refuses the calls that wait for their place: they go back to wait for
+// a grant.
+func (c *channel) turnBack() {
+	for _, d := range c.leaves {
+		c.turnAway(d)
+	}
+	c.leaves = nil
+}
+
+// turnAway refuses a departure, at the cost of no attempt.
+func (c *channel) turnAway(d depart) {
+	c.unreserve(d.conversation)
+	c.all.system.Reply(d.replies, &domain.CallError{
+		Class: domain.FailureThrottleChannel, Code: domain.CallUnsendable, Text: "the channel stopped sending",
+	})
+}
+
+// depart lets the calls go whose place has come, and tells when the next one's
+// comes.
+func (c *channel) depart(now time.Time) time.Time {
+	var held []depart
+	var next time.Time
+	var full [lanes]bool
+	if c.paces[light].At(now).Sub(now) > maxHeld {
+		c.turnBack() // the platform asked to slow down: nothing stays claimed that long
+	}
+	for i, d := range c.leaves {
+		if _, granted := c.grants[d.conversation]; !granted {
+			c.turnAway(d) // its grant ran out
+			continue
+		}
+		at := c.paces[light].At(now)
+		if d.lane == heavy {
+			at = later(at, c.paces[heavy].At(now))
+		}
+		if full[d.lane] || at.After(now) {
+			full[d.lane] = true
+			held, next = append(held, d), sooner(next, at)
+			if full[light] { // a heavy call needs a place among all
+				held = append(held, c.leaves[i+1:]...)
+				break
+			}
+			continue
+		}
+		c.leave(d, now)
+	}
+	c.leaves = held
+	return next
+}
+
+// leave lets a call go.
+func (c *channel) leave(d depart, now time.Time) {
+	place := departed{lane: d.lane}
+	place.slots[light] = c.paces[light].Depart(now)
+	if d.lane == heavy {
+		place.slots[heavy] = c.paces[heavy].Depart(now)
+	}
+	c.endGrant(d.conversation)
+	c.calls[d.conversation] = turn{d.lane, now.Add(callLife)}
+	c.all.system.Reply(d.replies, place)
+}
+
+// grant gives turns to those who wait, as many as may depart soon, and tells
+// when it could give more; zero: when something else happens.
+func (c *channel) grant(now time.Time) time.Time {
+	var wake time.Time
+	for l := range lanes {
+		for c.queues[l].len() > 0 && len(c.grants)+len(c.calls) < maxCalls {
+			if ok, at := c.breaker.Lets(now); !ok {
+				return sooner(wake, at)
+			}
+			// A tenth of a second more than have room: by then their claims are stored.
+			pace := &c.paces[l]
+			if c.granted[l] >= pace.Room(now)+max(1, pace.Rate()/10) || pace.At(now).Sub(now) > maxHeld {
+				wake = sooner(wake, later(pace.At(now), now.Add(time.Millisecond)))
+				break
+			}
+			id, ok := c.queues[l].pop()
+			if !ok {
+				break
+			}
+			c.grants[id] = turn{l, now.Add(grantLife)}
+			c.granted[l]++
+			c.breaker.Tries()
+			c.all.tell(id, granted{c.id})
+		}
+	}
+	return wake
+}
+
+// sweep forgets turns that ran out, and customers who may get everything.
+func (c *channel) sweep(now time.Time) {
+	if now.Sub(c.swept) < recheck {
+		return
+	}
+	c.swept = now
+	for id, t := range c.grants {
+		if t.until.Before(now) {
+			c.unreserve(id)
+		}
+	}
+	for id, t := range c.calls {
+		if t.until.Before(now) {
+			delete(c.calls, id)
+			c.breaker.Leaves()
+		}
+	}
+	for id, p := range c.pairs {
+		if p.Full(now) {
+			delete(c.pairs, id)
+		}
+	}
+}
+
+// busy reports whether anybody waits for the channel, or holds a turn.
+func (c *channel) busy() bool {
+	return len(c.grants)+len(c.calls)+len(c.leaves)+c.queues[light].len()+c.queues[heavy].len() > 0
+}
+
+// ring has the actor woken at a time, instead of when it was to be woken before.
+func (c *channel) ring(at time.Time) {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+	if at.IsZero() {
+		return
+	}
+	system, pid := c.all.system, c.entry.pid
+	c.timer = time.AfterFunc(at.Sub(c.now()), func() { system.Tell(pid, channelDue{}) })
+}
+
+// rest ends the actor when nothing is under way, or the node stops.
+func (c *channel) rest(why any) {
+	if _, draining := why.(Drain); draining || !c.busy() && len(c.pairs) == 0 {
+		c.turnBack()
+		c.ring(time.Time{})
+		c.all.Passivate(c.id, c.entry)
+	}
+}
+
+// sooner is the earlier of two times; zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

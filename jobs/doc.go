@@ -1,0 +1,45 @@
+// Package jobs does the work that no actor owns, in the background: on River,
+// whose queue is in PostgreSQL.
+//
+// # The row is the truth
+//
+// What a job must do is first a row that is written with the change that wants
+// it done: a pending attachment with the message that brings the file. A job
+// works such a row off. Jobs may be lost, or made twice: whoever finds the row
+// makes another one, and a job whose row is settled has nothing to do. So a crash
+// at any moment loses nothing.
+//
+// # Files of messages
+//
+// [Media] looks for pending files once a second and makes a job for each, at most
+// perChannel at a time for a channel: the others wait as rows, and cost nothing. A
+// job fetches the file from its platform into the blob store and tells the
+// conversation, which alone writes: message and attachment change together, and
+// agents hear of it.
+//
+// Nothing is held while a file comes but the transfer itself: no connection to
+// the database, no lock. At most workers files come at a time on a node.
+//
+// What can go wrong, and what follows:
+//
+//   - The platform fails, or what comes isn't what was announced: tried three
+//     times, with growing pauses. Then the message shows why the file isn't there.
+//   - The address has expired: the platform is asked for a new one, where it gives
+//     one (WhatsApp).
+//   - Too large, of a wrong type, at a forbidden address: final at once.
+//   - The channel's token is refused, or the platform asks for a pause: the file
+//     waits and costs no attempt, as long as the platform keeps it.
+//   - Something of ours fails (database, disk, a full queue): the same; never the
+//     file's fault.
+//   - The process is killed: River hands the job to somebody else once it is
+//     overdue.
+//
+// # Concurrency
+//
+// [Client.Run] owns all goroutines. When its context ends, no job begins any
+// more, those under way get a few seconds, then their context ends: they go back
+// to the queue and have lost no attempt.
+//
+// The package imports domain and nothing else of ours; each kind of work declares
+// what it needs.
+package jobs
