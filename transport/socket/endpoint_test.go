@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -26,6 +27,17 @@ func (b *bundle) request(t testing.TB, method, query string, header http.Header)
 	r, err := http.NewRequestWithContext(t.Context(), method, b.url+"/socket.io/?"+query, nil)
 	require.NoError(t, err)
 	r.Header = header
+	return b.answer(t, r)
+}
+
+// answer is what the server says, with or without a network.
+func (b *bundle) answer(t testing.TB, r *http.Request) (*http.Response, string) {
+	t.Helper()
+	if b.url == "" {
+		recorder := httptest.NewRecorder()
+		b.ServeHTTP(recorder, r)
+		return recorder.Result(), recorder.Body.String()
+	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(r)
 	require.NoError(t, err)

@@ -59,7 +59,7 @@ func FuzzPollingPayload(f *testing.F) {
 		f.Add(seed, true)
 		f.Add(seed, false)
 	}
-	b := start(f, func(c *socket.Config) { c.Limits.AnonymousPerRemote, c.Limits.Anonymous = 10_000, 10_000 })
+	b := build(f, func(c *socket.Config) { c.Limits.AnonymousPerRemote, c.Limits.Anonymous = 10_000, 10_000 })
 	b.tokens.add("good", principal(newOrganization()))
 	f.Fuzz(func(t *testing.T, body string, connected bool) {
 		p := b.startPolling(t)

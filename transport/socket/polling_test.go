@@ -58,9 +58,7 @@ func (p *poller) marked(mark string) string {
 func (p *poller) post(body string) int {
 	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.b.url+"/socket.io/?"+p.query(), strings.NewReader(body))
 	require.NoError(p.t, err)
-	response, err := http.DefaultClient.Do(r)
-	require.NoError(p.t, err)
-	require.NoError(p.t, response.Body.Close())
+	response, _ := p.b.answer(p.t, r)
 	return response.StatusCode
 }
 
