@@ -201,9 +201,14 @@ func TestValkeyFlushedOrGoneLogsNobodyOut(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, login(client, p, grace, persistence.SeedAgentPassword).status, "the node counts by itself")
 }
 
-// loginFrom logs in through a proxy, which says where it comes from.
+// loginFrom logs in as the first agent.
 func loginFrom(t testing.TB, client *http.Client, p *program, address, password string) (status int, retryAfter string) {
-	body, err := json.Marshal(map[string]string{"email": ada, "password": password})
+	return loginAs(t, client, p, address, ada, password)
+}
+
+// loginAs logs in through a proxy, which says where it comes from.
+func loginAs(t testing.TB, client *http.Client, p *program, address, email, password string) (status int, retryAfter string) {
+	body, err := json.Marshal(map[string]string{"email": email, "password": password})
 	require.NoError(t, err)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url()+"/api/auth/login", bytes.NewReader(body))
 	require.NoError(t, err)
