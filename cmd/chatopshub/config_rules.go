@@ -28,6 +28,9 @@ func (s *source) checkProduction(c Config) {
 	if n := len(c.Auth.Secret); n > 0 && n < minAuthSecret {
 		s.problem("AUTH_SECRET: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
 	}
+	if n := len(c.Auth.PreviousSecret); n > 0 && n < minAuthSecret {
+		s.problem("AUTH_SECRET_PREVIOUS: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
+	}
 	if graph, err := url.Parse(c.Meta.GraphURL); err == nil && graph.Scheme == "http" && !loopback(net.JoinHostPort(graph.Hostname(), "80")) {
 		s.problem("META_GRAPH_URL: got an http:// URL, takes https:// in production, as access tokens go there")
 	}

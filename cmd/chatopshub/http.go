@@ -40,7 +40,9 @@ func (p *program) openHTTP(ctx context.Context) error {
 	if p.cfg.HTTP.MetricsAddr == "" && p.cfg.Env == Development {
 		beside["/metrics"] = metrics
 	}
-	api, err := rest.New(p.restConfig(beside))
+	config := p.restConfig(beside)
+	p.administration(&config, hooks)
+	api, err := rest.New(config)
 	if err != nil {
 		return err
 	}

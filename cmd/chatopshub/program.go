@@ -73,6 +73,7 @@ type storage struct {
 
 	conversations *persistence.Conversations
 	deadLetters   *persistence.DeadLetters
+	sealer        *persistence.Sealer
 	sessions      *persistence.Sessions
 	assignments   *persistence.Assignments
 	agentSessions *persistence.AgentSessions
@@ -202,7 +203,11 @@ func (p *program) openValkey(ctx context.Context) error {
 const sealLabel = "chatopshub channel secrets v1"
 
 func newSealer(cfg Config) (*persistence.Sealer, error) {
-	return persistence.NewSealer(auth.DeriveKey([]byte(cfg.Auth.Secret), sealLabel))
+	var previous [][]byte
+	if cfg.Auth.PreviousSecret != "" {
+		previous = append(previous, auth.DeriveKey([]byte(cfg.Auth.PreviousSecret), sealLabel))
+	}
+	return persistence.NewSealer(auth.DeriveKey([]byte(cfg.Auth.Secret), sealLabel), previous...)
 }
 
 func (p *program) openStorage(ctx context.Context) error {
@@ -233,7 +238,7 @@ func (p *program) openStorage(ctx context.Context) error {
 		return err
 	}
 	p.store = &storage{
-		reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
+		sealer: sealer, reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
 		registry:      persistence.NewRegistry(reads, sealer, p.cfg.Auth.AccessTokenTTL, p.logger.With("part", "registry"), time.Now),
 		conversations: persistence.NewConversations(reads, p.link),
 		attachments:   persistence.NewAttachments(reads),
