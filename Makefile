@@ -24,6 +24,10 @@ help: ## list what can be made
 run: build ## build and start the server on http://localhost:3001
 	@exec $(BINARY) serve
 
+.PHONY: simulate
+simulate: build ## start a server with customers on simulated platforms, all in one
+	@exec $(BINARY) simulate --serve
+
 .PHONY: build
 build: ## build bin/chatopshub
 	go build -o $(BINARY) ./cmd/chatopshub
