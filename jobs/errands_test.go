@@ -302,6 +302,20 @@ func TestNamesAreAskedForOnce(t *testing.T) {
 	}
 }
 
+func TestANameThatIsBeingAskedForIsNotAskedForAgain(t *testing.T) {
+	t.Parallel()
+	errands(t, func(w *world, e *Errands) {
+		w.hold = make(chan struct{})
+		a := w.assigned(on(line, 1))
+		e.LearnName(a)
+		synctest.Wait()
+		e.LearnName(a) // another message came meanwhile
+		close(w.hold)
+		<-time.After(time.Second)
+		require.Equal(t, []string{"name 77"}, w.called())
+	})
+}
+
 // TestAHangingPlatformCostsOnlyItsChannel: its errands wait and, over the bound,
 // are dropped; another channel's are run at once. Closing doesn't wait for it.
 func TestAHangingPlatformCostsOnlyItsChannel(t *testing.T) {
