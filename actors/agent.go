@@ -1,128 +1,59 @@
 package actors
 
-import (
-	"context"
+import "github.com/chatopshub/chatopshub/domain"
 
-	"github.com/chatopshub/chatopshub/domain"
-)
-
-// AgentConfig is what the actors of connected agents need.
-type AgentConfig struct {
-	Publisher Publisher
-	Wheel     *Wheel
-	Limits    domain.PresenceLimits
-	// Directory bounds the agents. An IdleTTL isn't needed: an agent leaves
-	// when it is OFFLINE.
-	Directory DirectoryConfig
-}
-
-// Agents has one actor per connected agent, which owns the agent's connections
-// and tells colleagues of its presence. The rules are domain.DecidePresence.
-type Agents struct {
-	directory *Directory[domain.UserID]
-	system    *System
-	config    AgentConfig
-	presences presences
-}
-
-// NewAgents makes the directory of agents. Close it.
-func NewAgents(s *System, cfg AgentConfig) *Agents {
-	a := &Agents{system: s, config: cfg}
-	a.directory = NewDirectory(s, "agent", func(id domain.UserID, entry *Entry) Behavior {
-		return &agent{all: a, id: id, entry: entry, connections: make(map[string]struct{})}
-	}, cfg.Directory)
-	return a
-}
-
-// Connected says that the agent has a new connection, of an id that no other
-// has. It returns domain.ErrOverloaded or domain.ErrUnavailable when the agent
-// can't be known; the connection is then not to be served. Disconnected
-// follows, exactly once.
-func (a *Agents) Connected(organization domain.OrganizationID, user domain.UserID, connection string) error {
-	return a.directory.Tell(user, connected{organization, connection, domain.SocketOpened{At: a.system.now()}})
-}
-
-// Heartbeat says that the agent's client gave a sign of life.
-func (a *Agents) Heartbeat(organization domain.OrganizationID, user domain.UserID, connection string) {
-	// A lost one is made good by the next.
-	_ = a.directory.Tell(user, heartbeat{organization, connection, domain.Heartbeat{At: a.system.now()}})
-}
-
-// SetPresence is the agent's own word, ONLINE or AWAY, for all connections. It
-// returns domain.ErrOverloaded or domain.ErrUnavailable when it wasn't heard.
-func (a *Agents) SetPresence(organization domain.OrganizationID, user domain.UserID, connection string, p domain.Presence) error {
-	return a.directory.Tell(user, presenceSet{organization, connection, domain.PresenceSet{At: a.system.now(), Status: p}})
-}
-
-// Disconnected says that the connection is no more.
-func (a *Agents) Disconnected(user domain.UserID, connection string) {
-	// Refused only when closed.
-	_ = a.directory.insist(user, disconnected{connection, domain.SocketClosed{At: a.system.now()}})
-}
-
-// Snapshot is the presence of all agents of the organization that are not
-// OFFLINE. It asks nobody.
-func (a *Agents) Snapshot(organization domain.OrganizationID) map[domain.UserID]domain.AgentPresence {
-	return a.presences.snapshot(organization)
-}
-
-// Close forgets all agents without telling anybody: their clients come back to
-// another node, or to us after the restart.
-func (a *Agents) Close(ctx context.Context) error { return a.directory.Close(ctx) }
-
-// What agents are told.
-type (
-	connected struct {
-		organization domain.OrganizationID
-		connection   string
-		event        domain.SocketOpened
-	}
-	heartbeat struct {
-		organization domain.OrganizationID
-		connection   string
-		event        domain.Heartbeat
-	}
-	presenceSet struct {
-		organization domain.OrganizationID
-		connection   string
-		event        domain.PresenceSet
-	}
-	disconnected struct {
-		connection string
-		event      domain.SocketClosed
-	}
-	presenceDue struct{}
-)
-
-// agent is the actor of one connected agent.
+// agent is the actor of one connected agent. What matters of it is stored: when
+// it is lost, by a crash or by panics, heartbeats bring back the connections
+// that live, and the reconciler the grace period of those that don't.
 type agent struct {
 	all          *Agents
 	id           domain.UserID
 	entry        *Entry
-	organization domain.OrganizationID // known from the first connection on
-	connections  map[string]struct{}
+	organization domain.OrganizationID // known from the first message on
+	connections  map[string]domain.AgentSession
+	last         domain.AgentSession // whose end began the grace period; zero: none runs
 	state        domain.PresenceState
+	recorded     domain.Presence // in the sessions that are open
+	told         domain.Presence // to colleagues; empty: nobody knows what they were told
+	available    bool
+	releasing    int    // releases that haven't ended; colleagues are told of the end after them
 	deadline     *Timer // nil: none
 	leaving      bool   // Drain was asked for
+}
+
+func newAgent(all *Agents, id domain.UserID, entry *Entry) *agent {
+	return &agent{
+		all: all, id: id, entry: entry, connections: make(map[string]domain.AgentSession),
+		recorded: domain.Offline, told: domain.Offline,
+	}
 }
 
 // Receive implements Behavior.
 func (g *agent) Receive(msg any, self Self) {
 	switch m := msg.(type) {
 	case connected:
-		g.connect(m.organization, m.connection, m.event)
+		g.connect(m.AgentConnection, domain.SocketOpened{At: m.at})
 	case heartbeat:
 		// Of a connection that we don't know if we had to be made anew.
-		g.connect(m.organization, m.connection, domain.SocketOpened(m.event))
-		g.apply(m.event)
+		g.connect(m.AgentConnection, domain.SocketOpened{At: m.at})
+		g.heartbeat(m)
 	case presenceSet:
-		g.connect(m.organization, m.connection, domain.SocketOpened{At: m.event.At})
-		g.apply(m.event)
+		g.connect(m.AgentConnection, domain.SocketOpened{At: m.at})
+		g.apply(domain.PresenceSet{At: m.at, Status: m.status})
 	case disconnected:
-		if _, ok := g.connections[m.connection]; ok {
-			delete(g.connections, m.connection)
-			g.apply(m.event)
+		g.disconnect(m)
+	case loginEnded:
+		if g.last.Login == m.login && len(g.connections) == 0 {
+			g.apply(domain.SessionsRevoked{At: m.at})
 		}
+	case suspended:
+		g.organization = m.organization
+		clear(g.connections) // their sockets are being closed
+		g.apply(domain.AgentSuspended{At: m.at})
+	case absent:
+		g.absent(m)
+	case released:
+		g.released()
 	case presenceDue:
 		g.apply(domain.PresenceTick{At: g.all.system.now()})
 	case Failed:
@@ -131,39 +62,177 @@ func (g *agent) Receive(msg any, self Self) {
 		g.leaving = true
 	}
 	g.arm(self)
-	if g.leaving || g.state.Status() == domain.Offline {
+	if g.leaving || g.state.Status() == domain.Offline && g.releasing == 0 {
 		g.all.directory.Passivate(g.id, g.entry)
 	}
 }
 
-func (g *agent) connect(organization domain.OrganizationID, connection string, event domain.SocketOpened) {
-	if _, ok := g.connections[connection]; ok {
+func (g *agent) connect(c domain.AgentConnection, event domain.SocketOpened) {
+	if _, ok := g.connections[c.ID]; ok {
 		return
 	}
-	g.organization = organization
-	g.connections[connection] = struct{}{}
-	g.apply(event)
+	g.organization = c.Organization
+	s := domain.AgentSession{AgentConnection: c, OpenedAt: event.At, LastSeenAt: event.At}
+	g.connections[c.ID] = s
+	effect := g.decide(event)
+	s.Status = g.state.Status()
+	g.connections[c.ID] = s
+	g.all.config.Sessions.Opened(s)
+	g.follow(event, effect)
 }
 
-// apply decides what event means and shows it to colleagues.
-func (g *agent) apply(event domain.PresenceEvent) {
-	var effect domain.PresenceEffect
+func (g *agent) heartbeat(m heartbeat) {
+	s := g.connections[m.ID]
+	s.LastSeenAt = m.at
+	g.connections[m.ID] = s
+	g.all.config.Sessions.Seen(s)
+	g.apply(domain.Heartbeat{At: m.at})
+}
+
+// disconnect ends a connection. The row of the last one keeps what is shown, so
+// that whoever comes after us knows that the grace period runs.
+func (g *agent) disconnect(m disconnected) {
+	s, known := g.connections[m.ID]
+	delete(g.connections, m.ID)
+	if !known {
+		// We were made anew and no heartbeat has come: we don't know how many others
+		// there are. The reconciler will, from the rows.
+		s = domain.AgentSession{AgentConnection: m.AgentConnection, Status: domain.Online, OpenedAt: m.at, LastSeenAt: m.at}
+	}
+	s.EndedAt = m.at
+	if len(g.connections) > 0 || m.revoked {
+		s.Status = domain.Offline
+	}
+	if !known {
+		g.all.config.Sessions.Changed(s)
+		return
+	}
+	var event domain.PresenceEvent = domain.SocketClosed{At: m.at}
+	if m.revoked {
+		event = domain.SessionsRevoked{At: m.at, Left: len(g.connections)}
+	}
+	effect := g.decide(event)
+	if !g.state.LostAt.IsZero() {
+		g.last = s
+	}
+	g.all.config.Sessions.Changed(s)
+	g.follow(event, effect)
+}
+
+// absent is what the reconciler knows from the database, where we don't know
+// better.
+func (g *agent) absent(m absent) {
+	g.organization = m.Organization
+	switch {
+	case g.releasing > 0:
+	case m.Suspended:
+		g.apply(domain.AgentSuspended{At: m.at})
+	case g.state.Status() != domain.Offline:
+	case m.Shown == domain.Offline: // the grace period was over, and the releases were not
+		g.told = ""
+		g.release(domain.ReleaseFor(domain.PresenceTick{}, domain.PresenceEffect{Release: m.LostAt}))
+	default:
+		lost := m.LostAt
+		if lost.Before(m.accepted) {
+			lost = m.accepted
+		}
+		g.told = ""
+		g.state = domain.RecoveredPresence(m.Shown, m.LastSeenAt, lost)
+		g.last = domain.AgentSession{EndedAt: m.LostAt} // which row it was doesn't matter any more
+		g.apply(domain.PresenceTick{At: m.at})
+	}
+}
+
+// apply decides what event means and does it.
+func (g *agent) apply(event domain.PresenceEvent) { g.follow(event, g.decide(event)) }
+
+// decide changes nothing but the state. It comes before all that might panic,
+// so that connections and state always agree.
+func (g *agent) decide(event domain.PresenceEvent) (effect domain.PresenceEffect) {
 	g.state, effect = domain.DecidePresence(g.state, event, g.all.config.Limits)
-	g.show(effect.Changed)
+	return effect
 }
 
-// show writes the presence where it is looked up and, if it has changed, tells
-// the organization.
-func (g *agent) show(changed bool) {
-	p := domain.AgentPresence{
-		Agent: g.id, Status: g.state.Status(), LastSeenAt: domain.Timestamp(g.state.LastSeen),
+func (g *agent) follow(event domain.PresenceEvent, effect domain.PresenceEffect) {
+	if !effect.Release.IsZero() {
+		g.release(domain.ReleaseFor(event, effect))
 	}
-	g.all.presences.put(g.organization, p)
-	if changed {
-		g.all.config.Publisher.Publish(g.organization, []domain.Notice{{
-			Name: domain.EventAgentPresence, Rooms: []domain.Room{domain.OrgRoom(g.organization)}, Payload: p,
-		}})
+	g.grace()
+	g.show()
+}
+
+// release lets go of what the agent holds.
+func (g *agent) release(r domain.AgentRelease) {
+	r.Organization, r.Agent = g.organization, g.id
+	if r.Reason == domain.ReasonGraceOver && !g.last.EndedAt.IsZero() {
+		r.TakenBy = g.last.EndedAt // of a recovered one grace began later than that
 	}
+	g.releasing++
+	system, pid := g.all.system, g.entry.pid
+	g.all.config.Releases.Begin(r, func() { system.Tell(pid, released{}) })
+}
+
+func (g *agent) released() {
+	if g.releasing--; g.releasing == 0 {
+		g.tell(domain.Offline)
+		g.show()
+	}
+}
+
+// grace keeps what the grace period needs as long as it runs.
+func (g *agent) grace() {
+	running, known := !g.state.LostAt.IsZero(), g.last.ID != ""
+	switch {
+	case running && known:
+		g.all.inGrace.Store(g.last.Login, g.id)
+	case known:
+		g.all.inGrace.CompareAndDelete(g.last.Login, g.id)
+		g.last.Status = domain.Offline
+		g.all.config.Sessions.Changed(g.last)
+	}
+	if !running {
+		g.last = domain.AgentSession{}
+	}
+}
+
+// show writes the presence where it is looked up and tells whom it concerns if
+// it has changed. Of an end colleagues hear when what the agent had is theirs
+// to take, and of what has come meanwhile after that.
+func (g *agent) show() {
+	// While something is taken from the agent nothing is given: the one might hit the other.
+	status, here := g.state.Status(), g.state.Sockets > 0 && g.releasing == 0
+	g.all.presences.put(g.organization, g.presence(status), here)
+	if status != g.recorded {
+		g.recorded = status
+		for id, s := range g.connections {
+			s.Status = status
+			g.connections[id] = s
+			g.all.config.Sessions.Changed(s)
+		}
+	}
+	if g.releasing == 0 {
+		g.tell(status)
+	}
+	was := g.available
+	g.available = here && status == domain.Online
+	if g.available && !was {
+		g.all.config.Available(g.organization)
+	}
+}
+
+func (g *agent) presence(status domain.Presence) domain.AgentPresence {
+	return domain.AgentPresence{Agent: g.id, Status: status, LastSeenAt: domain.Timestamp(g.state.LastSeen)}
+}
+
+// tell tells the organization, unless it knows.
+func (g *agent) tell(status domain.Presence) {
+	if status == g.told {
+		return
+	}
+	g.told = status
+	g.all.config.Publisher.Publish(g.organization, []domain.Notice{{
+		Name: domain.EventAgentPresence, Rooms: []domain.Room{domain.OrgRoom(g.organization)}, Payload: g.presence(status),
+	}})
 }
 
 // arm sets the timer to the next deadline of the state.
@@ -182,13 +251,13 @@ func (g *agent) arm(self Self) {
 
 // failed forgets the connections when the actor is being stopped, so that
 // nobody is shown as present for ever; those that live on bring the agent back
-// with their next heartbeat.
+// with their next heartbeat, and the reconciler a grace period that ran.
 func (g *agent) failed(f Failed) {
 	if f.Decision != Stop {
 		return
 	}
-	was := g.state.Status()
 	clear(g.connections)
-	g.state = domain.PresenceState{LastSeen: g.state.LastSeen}
-	g.show(was != domain.Offline)
+	g.state, g.releasing = domain.PresenceState{LastSeen: g.state.LastSeen}, 0
+	g.all.inGrace.CompareAndDelete(g.last.Login, g.id)
+	g.show()
 }

@@ -10,8 +10,13 @@
 //		sockets ─▶ agent ─presence──▶ feed ─numbered, encoded events─▶ Fanout (the hub)
 //
 //	  - A conversation decides commands and keeps what the database has confirmed.
-//	  - An agent counts its connections on this node and shows its presence.
-//	    Without grace it leaves memory with its last connection.
+//	  - An agent has its connections, shows its presence, and when its grace
+//	    period is over gives back what it holds, through Releases. It leaves
+//	    memory when it is OFFLINE. What its death would lose Reconcile finds in
+//	    the database.
+//	  - An assigner gives an organization's waiting conversations to who is there,
+//	    in rounds that run elsewhere, one at a time. It stays no longer than there
+//	    is something to do.
 //	  - A feed gives the events of an organization one order: epoch:seq, from 1
 //	    without gaps; a new activation begins a new epoch. What it must drop it
 //	    announces as resync.
@@ -48,12 +53,14 @@
 //
 // Every actor runs in a goroutine of its own while it has messages, and in none
 // otherwise. Besides, a Directory with an IdleTTL has one goroutine, from
-// NewDirectory to Close, and a Wheel has the one that calls Run. Locks: a
+// NewDirectory to Close, a Wheel has the one that calls Run, Releases has 16
+// while Run runs, and an assigner with a round under way one, with at most 16
+// commands at a time; at most 16 rounds get further than to wait. Locks: a
 // directory's shard lock may be held when Hollywood's registry and mailbox
 // locks are taken, and never another of ours.
 //
-// Stop in the order of the flow: the edges, then conversations and agents, then
-// the feeds, then the system. Each Close waits until the last actor is out.
+// Stop in the order of the flow: the edges, then agents and releases, then
+// conversations, then assigners and feeds, then the system. Each Close waits until the last actor is out.
 //
 // # Memory
 //

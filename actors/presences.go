@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"maps"
 	"sync"
 
 	"github.com/chatopshub/chatopshub/domain"
@@ -11,11 +10,17 @@ import (
 // is OFFLINE. The zero value is empty.
 type presences struct {
 	mu   sync.RWMutex
-	orgs map[domain.OrganizationID]map[domain.UserID]domain.AgentPresence
+	orgs map[domain.OrganizationID]map[domain.UserID]present
+}
+
+// present is an agent that isn't OFFLINE.
+type present struct {
+	domain.AgentPresence
+	here bool // has a socket, and nothing is being taken from it
 }
 
 // put replaces what is known of an agent.
-func (t *presences) put(organization domain.OrganizationID, p domain.AgentPresence) {
+func (t *presences) put(organization domain.OrganizationID, p domain.AgentPresence, here bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.Status == domain.Offline {
@@ -23,12 +28,12 @@ func (t *presences) put(organization domain.OrganizationID, p domain.AgentPresen
 		return
 	}
 	if t.orgs == nil {
-		t.orgs = make(map[domain.OrganizationID]map[domain.UserID]domain.AgentPresence)
+		t.orgs = make(map[domain.OrganizationID]map[domain.UserID]present)
 	}
 	if t.orgs[organization] == nil {
-		t.orgs[organization] = make(map[domain.UserID]domain.AgentPresence)
+		t.orgs[organization] = make(map[domain.UserID]present)
 	}
-	t.orgs[organization][p.Agent] = p
+	t.orgs[organization][p.Agent] = present{p, here}
 }
 
 func (t *presences) remove(organization domain.OrganizationID, agent domain.UserID) {
@@ -42,5 +47,22 @@ func (t *presences) remove(organization domain.OrganizationID, agent domain.User
 func (t *presences) snapshot(organization domain.OrganizationID) map[domain.UserID]domain.AgentPresence {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return maps.Clone(t.orgs[organization])
+	agents := make(map[domain.UserID]domain.AgentPresence, len(t.orgs[organization]))
+	for id, p := range t.orgs[organization] {
+		agents[id] = p.AgentPresence
+	}
+	return agents
+}
+
+// available is who can take a conversation now.
+func (t *presences) available(organization domain.OrganizationID) []domain.UserID {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var agents []domain.UserID
+	for id, p := range t.orgs[organization] {
+		if p.here && p.Status == domain.Online {
+			agents = append(agents, id)
+		}
+	}
+	return agents
 }

@@ -61,11 +61,16 @@ func (d *decision) reassign(cmd Reassign) error {
 		return d.refuse(CodeNotHolder)
 	case d.c.HeldBy(cmd.To.ID):
 		return nil
-	case cmd.To.ID.IsZero() || cmd.To.Status != UserActive || cmd.To.Organization != d.c.Organization:
+	case !mayHold(cmd.To, d.c.Organization):
 		return d.refuse(CodeInvalidAssignee)
 	}
 	d.assign(cmd.To.ID, cmd.To.Name, AuditReassigned, cmd.By.User, "")
 	return nil
+}
+
+// mayHold reports whether u may be given conversations of the organization.
+func mayHold(u User, organization OrganizationID) bool {
+	return !u.ID.IsZero() && u.Status == UserActive && u.Organization == organization
 }
 
 func (d *decision) reopen(cmd Reopen) error {

@@ -27,5 +27,6 @@ type Channel struct {
 	Name         string
 	ExternalID   string // WhatsApp: phone number id; Messenger: page id
 	Status       ChannelStatus
+	Policy       AssignmentPolicy
 	SendRate     int // messages a second; 0: the platform's usual
 }

@@ -53,6 +53,12 @@ type (
 		Event      AuditType
 		Reason     string
 	}
+	// Assign gives a PENDING conversation to To, because the policy of its
+	// channel says so, if it has been waiting since that very time.
+	Assign struct {
+		To    User
+		Since time.Time // the conversation's PendingSince that is meant
+	}
 )
 
 // Draft is an outbound message as an agent wrote it. A file's type may be left
@@ -198,6 +204,7 @@ func (Reopen) command()    {}
 func (Read) command()      {}
 func (Send) command()      {}
 func (ReleaseIf) command() {}
+func (Assign) command()    {}
 func (Receive) command()   {}
 
 func (CustomerMessage) inbound()  {}

@@ -46,6 +46,7 @@ type Notice struct {
 	// Activity marks a conversation.updated that tells only that something
 	// happened: such ones are sent at most once per conversation and second.
 	Activity bool
+	Trace    Trace // the step that has stored what the notice tells
 }
 
 // FeedEvent is a notice that the feed of an organization has numbered and
@@ -58,6 +59,7 @@ type FeedEvent struct {
 	Rooms        []Room
 	Data         []byte // the payload as JSON: valid UTF-8, HTML not escaped
 	At           time.Time
+	Trace        Trace // the feed's step
 }
 
 // Offset is the event's place in the feed as clients see it: "epoch:seq".

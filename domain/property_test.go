@@ -33,6 +33,9 @@ func draw(t *rapid.T, th *thread) Command {
 		}
 		return Send{By: who, Draft: Draft{Type: TypeText, Body: "b"}}
 	case 7:
+		if rapid.Bool().Draw(t, "by policy") {
+			return Assign{To: rapid.SampledFrom(anyone).Draw(t, "to"), Since: th.c.PendingSince}
+		}
 		return ReleaseIf{
 			Agent: who.User, Assignment: th.c.Assignment - int64(rapid.IntRange(0, 1).Draw(t, "stale")),
 			Event: AuditAgentDisconnected,

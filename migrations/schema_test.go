@@ -136,6 +136,8 @@ func TestIndexesAreUsed(t *testing.T) {
 		"SELECT FROM sessions WHERE family = id(30) AND rotated_at IS NULL":                                                              "sessions_unspent",
 		"SELECT FROM sessions WHERE revoked_at > now() - interval '16 minutes'":                                                          "sessions_revoked_at",
 		"SELECT FROM sessions WHERE expires_at < now() - interval '2 days' ORDER BY expires_at LIMIT 100":                                "sessions_expires_at",
+		"SELECT FROM agent_sessions WHERE agent_id = id(3) ORDER BY ended_at DESC LIMIT 1":                                               "agent_sessions_ended",
+		"SELECT FROM conversations WHERE channel_id = id(4) AND status = 'PENDING' ORDER BY pending_since, id LIMIT 9":                   "conversations_waiting",
 		"SELECT FROM attachments WHERE channel_id = id(4) AND state = 'pending' ORDER BY created_at LIMIT 8":                             "attachments_channel_pending",
 		"SELECT FROM attachments WHERE message_id IS NULL AND created_at < now()":                                                        "attachments_unused",
 		"SELECT FROM users WHERE lower(email) = 'ann@example.com'":                                                                       "users_email",

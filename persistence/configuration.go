@@ -17,6 +17,7 @@ type configuration struct {
 	channels sync.Map // domain.ChannelID → *configuredChannel
 	accounts sync.Map // account → []*configuredChannel: who may receive, the first does; never changed in place
 	revoked  sync.Map // domain.SessionID → time.Time: until when it must be known
+	auto     sync.Map // domain.OrganizationID → int: how many of its channels assign by policy; not 0
 }
 
 // account is a number or page at its platform.
@@ -81,6 +82,8 @@ func (c *configuration) allUsers() []domain.User {
 func (c *configuration) setChannel(ch *configuredChannel) {
 	before := c.channel(ch.ID)
 	c.channels.Store(ch.ID, ch)
+	c.countAuto(before, -1)
+	c.countAuto(ch, +1)
 	if before != nil && before.account() != ch.account() {
 		c.unlist(before)
 	}
@@ -94,8 +97,24 @@ func (c *configuration) setChannel(ch *configuredChannel) {
 func (c *configuration) dropChannel(id domain.ChannelID) {
 	if before := c.channel(id); before != nil {
 		c.channels.Delete(id)
+		c.countAuto(before, -1)
 		c.unlist(before)
 	}
+}
+
+// countAuto counts the channels that assign by policy; ch may be nil.
+func (c *configuration) countAuto(ch *configuredChannel, n int) {
+	if ch == nil || ch.Policy != domain.AssignAutomatically {
+		return
+	}
+	if before, ok := c.auto.Load(ch.Organization); ok {
+		n += before.(int)
+	}
+	if n == 0 {
+		c.auto.Delete(ch.Organization)
+		return
+	}
+	c.auto.Store(ch.Organization, n)
 }
 
 func (c *configuration) channel(id domain.ChannelID) *configuredChannel {

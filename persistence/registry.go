@@ -45,7 +45,8 @@ type Registry struct {
 	accessTTL time.Duration
 	now       func() time.Time
 
-	sockets  atomic.Pointer[Sockets] // nil: nobody is told of ends
+	sockets  atomic.Pointer[Sockets]                     // nil: nobody is told of ends
+	changed  atomic.Pointer[func(domain.OrganizationID)] // nil: nobody is told of changes
 	current  atomic.Pointer[configuration]
 	loaded   chan struct{} // closed when there is a first configuration
 	loadOnce sync.Once
@@ -96,6 +97,18 @@ func (r *Registry) User(org domain.OrganizationID, id domain.UserID) (domain.Use
 	}
 	return u, true
 }
+
+// Automatic reports whether any channel of the organization assigns its
+// conversations by policy.
+func (r *Registry) Automatic(org domain.OrganizationID) bool {
+	_, ok := r.current.Load().auto.Load(org)
+	return ok
+}
+
+// OnChange makes f hear, from now on, of each organization whose users or
+// channels have changed, and nothing of what changed while the database was
+// away. It is called from the Registry's one goroutine and must not block.
+func (r *Registry) OnChange(f func(domain.OrganizationID)) { r.changed.Store(&f) }
 
 // Loaded is closed once the configuration is known. Serve nobody before.
 func (r *Registry) Loaded() <-chan struct{} { return r.loaded }
@@ -250,8 +263,29 @@ func (r *Registry) catchUp(ctx context.Context, conn *pgx.Conn) error {
 	}
 	r.horizon, r.seen = changed.horizon, changed.seen
 	r.confirmed()
+	r.announce(current, changed)
 	r.forget(current)
 	return r.prune(ctx, conn)
+}
+
+// announce tells whose configuration has changed.
+func (r *Registry) announce(current *configuration, changed configurationChanges) {
+	f := r.changed.Load()
+	if f == nil {
+		return
+	}
+	organizations := make(map[domain.OrganizationID]struct{})
+	for _, u := range current.someUsers(changed.users) {
+		organizations[u.Organization] = struct{}{}
+	}
+	for _, id := range changed.channels {
+		if ch := current.channel(id); ch != nil {
+			organizations[ch.Organization] = struct{}{}
+		}
+	}
+	for id := range organizations {
+		(*f)(id)
+	}
 }
 
 // prune removes old changes; every node does, it is one small statement.

@@ -23,6 +23,6 @@ WHERE $1::uuid[] IS NULL OR id = ANY ($1)
 
 -- name: configured-channels
 SELECT id, organization_id, provider::text, name, external_id, status::text, webhook_secret, proved_at,
-       coalesce(send_rate, 0), config->>'accessToken'
+       coalesce(send_rate, 0), config->>'accessToken', assignment_policy::text
 FROM channels
 WHERE $1::uuid[] IS NULL OR id = ANY ($1)

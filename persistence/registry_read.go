@@ -106,6 +106,7 @@ func (r *Registry) readChannels(ctx context.Context, conn *pgx.Conn, into *confi
 	)
 	fields := []any{
 		&c.ID, &c.Organization, (*string)(&c.Provider), &c.Name, &c.ExternalID, (*string)(&c.Status), &sealed, &proved, &c.SendRate, &token,
+		(*string)(&c.Policy),
 	}
 	_, err = pgx.ForEachRow(rows, fields, func() error {
 		secret, err := r.open(c.ID, sealed)

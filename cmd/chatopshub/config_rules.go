@@ -28,6 +28,9 @@ func (s *source) checkProduction(c Config) {
 	if n := len(c.Auth.Secret); n > 0 && n < minAuthSecret {
 		s.problem("AUTH_SECRET: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
 	}
+	if n := len(c.Auth.PreviousSecret); n > 0 && n < minAuthSecret {
+		s.problem("AUTH_SECRET_PREVIOUS: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
+	}
 	if graph, err := url.Parse(c.Meta.GraphURL); err == nil && graph.Scheme == "http" && !loopback(net.JoinHostPort(graph.Hostname(), "80")) {
 		s.problem("META_GRAPH_URL: got an http:// URL, takes https:// in production, as access tokens go there")
 	}
@@ -105,9 +108,7 @@ func (s *source) checkBuild(c Config) {
 		s.problem("RETENTION_DAYS: deleting old messages is not part of this build, leave it unset")
 	}
 	for _, v := range []struct{ name, feature string }{
-		{"AGENT_GRACE_PERIOD", "releasing an absent agent's conversations"},
 		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
 	} {
 		if s.isSet(v.name) {
 			s.warnings = append(s.warnings, v.name+": "+v.feature+" is not part of this build, ignored")

@@ -20,6 +20,7 @@ import (
 
 	"github.com/chatopshub/chatopshub/actors"
 	"github.com/chatopshub/chatopshub/domain"
+	"github.com/chatopshub/chatopshub/jobs"
 	"github.com/chatopshub/chatopshub/migrations"
 	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/embedded"
@@ -32,9 +33,11 @@ import (
 // start on a free port.
 type program struct {
 	cfg     Config
+	node    string // this run of the program; no other has that name
 	around  surroundings
 	logger  *slog.Logger
 	metrics *prometheus.Registry
+	tracing *tracing // nil: nothing is recorded
 
 	database string // URL
 	valkey   *valkeyLink
@@ -44,6 +47,9 @@ type program struct {
 	platform *platform
 	blobs    *persistence.Blobs
 	links    *auth.FileLinks
+
+	background *background
+	errands    *jobs.Errands
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -67,7 +73,10 @@ type storage struct {
 
 	conversations *persistence.Conversations
 	deadLetters   *persistence.DeadLetters
+	sealer        *persistence.Sealer
 	sessions      *persistence.Sessions
+	assignments   *persistence.Assignments
+	agentSessions *persistence.AgentSessions
 	attachments   *persistence.Attachments
 }
 
@@ -75,11 +84,14 @@ type storage struct {
 type actorSystem struct {
 	system        *actors.System
 	wheel         *actors.Wheel
+	fanout        *lateFanout
 	feeds         *actors.Feeds
-	agents        *actors.Agents
+	assigners     *actors.Assigners
 	channels      *actors.Channels
 	conversations *actors.Conversations
 	inbox         *actors.Inbox
+	releases      *actors.Releases
+	agents        *actors.Agents
 }
 
 // start builds the server in the order in which its parts need each other, and
@@ -90,16 +102,18 @@ func start(ctx context.Context, cfg Config, logger *slog.Logger) (*program, erro
 
 // startAmid is start with other surroundings.
 func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surroundings) (_ *program, err error) {
-	p := &program{cfg: cfg, around: around, logger: logger, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
+	p := &program{cfg: cfg, node: nodeName(), around: around, logger: logger, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
 		}
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.metrics.MustRegister(buildInfo())
 	for _, step := range []func(context.Context) error{
-		p.openDatabase, p.openValkey, p.openFiles, p.openStorage, p.openSystem, p.openSockets, p.openPlatform, p.openConversations,
-		p.openJobs, p.openHTTP,
+		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage,
+		p.openSystem, p.openFeeds, p.openPlatform, p.openErrands, p.openConversations, p.openAgents, p.openSockets,
+		p.openJobs, p.openHTTP, p.openReconciliation, p.openCheckups,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -189,7 +203,11 @@ func (p *program) openValkey(ctx context.Context) error {
 const sealLabel = "chatopshub channel secrets v1"
 
 func newSealer(cfg Config) (*persistence.Sealer, error) {
-	return persistence.NewSealer(auth.DeriveKey([]byte(cfg.Auth.Secret), sealLabel))
+	var previous [][]byte
+	if cfg.Auth.PreviousSecret != "" {
+		previous = append(previous, auth.DeriveKey([]byte(cfg.Auth.PreviousSecret), sealLabel))
+	}
+	return persistence.NewSealer(auth.DeriveKey([]byte(cfg.Auth.Secret), sealLabel), previous...)
 }
 
 func (p *program) openStorage(ctx context.Context) error {
@@ -210,20 +228,27 @@ func (p *program) openStorage(ctx context.Context) error {
 		return err
 	}
 	writer, err := persistence.NewWriter(persistence.WriterConfig{
-		URL: p.database, Logger: p.logger.With("part", "writer"), Registerer: p.metrics,
+		URL: p.database, Logger: p.logger.With("part", "writer"), Registerer: p.metrics, Tracer: p.tracing.ofWriter(),
 	})
 	if err != nil {
 		return err
 	}
+	backlog, err := persistence.NewBacklog(reads, p.metrics, p.logger.With("part", "backlog"))
+	if err != nil {
+		return err
+	}
 	p.store = &storage{
-		reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
+		sealer: sealer, reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
 		registry:      persistence.NewRegistry(reads, sealer, p.cfg.Auth.AccessTokenTTL, p.logger.With("part", "registry"), time.Now),
 		conversations: persistence.NewConversations(reads, p.link),
 		attachments:   persistence.NewAttachments(reads),
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
-	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run)
+	p.store.assignments = persistence.NewAssignments(reads, p.node)
+	p.store.agentSessions = persistence.NewAgentSessions(reads, p.node, p.logger.With("part", "agents' sessions"))
+	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run,
+		p.store.agentSessions.Run, backlog.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
 	p.keep("writer", writer.Run)
 	select {
@@ -250,7 +275,9 @@ func seedDatabase(ctx context.Context, reads *persistence.Reads, sealer *persist
 const heartbeatTimeout = 90 * time.Second
 
 func (p *program) openSystem(context.Context) error {
-	system, err := actors.NewSystem(actors.SystemConfig{Logger: p.logger.With("part", "actors"), Registerer: p.metrics, Now: time.Now})
+	system, err := actors.NewSystem(actors.SystemConfig{
+		Logger: p.logger.With("part", "actors"), Registerer: p.metrics, Now: time.Now, Tracer: p.tracing.ofActors(),
+	})
 	if err != nil {
 		return err
 	}
@@ -262,29 +289,21 @@ func (p *program) openSystem(context.Context) error {
 
 func (p *program) openSockets(context.Context) error {
 	a := p.actors
-	fanout := &lateFanout{}
-	a.feeds = actors.NewFeeds(a.system, actors.FeedConfig{
-		Fanout: fanout, Epoch: rand.Text, Directory: actors.DirectoryConfig{IdleTTL: time.Hour},
-	})
-	p.onClose("feeds", a.feeds.Close)
-	a.agents = actors.NewAgents(a.system, actors.AgentConfig{
-		Publisher: a.feeds, Wheel: a.wheel, Limits: domain.PresenceLimits{Heartbeat: heartbeatTimeout},
-	})
-	p.onClose("agents", a.agents.Close)
 	sockets, err := socket.New(socket.Config{
 		Authenticator: p.issuer(), Application: &agentDesk{
-			agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
+			node: p.node, agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, errands: p.errands,
+			logger: p.logger.With("part", "sockets"),
 		},
-		Registerer: p.metrics, Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
+		Registerer: p.metrics, Tracer: p.tracing.ofSockets(), Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
 		PingInterval: p.cfg.Socket.PingInterval, PingTimeout: p.cfg.Socket.PingTimeout,
 	})
 	if err != nil {
 		return err
 	}
-	fanout.to = sockets
+	a.fanout.to = sockets
 	p.sockets = sockets
-	p.store.registry.Tell(sockets)
+	p.store.registry.Tell(ends{sockets, a.agents})
 	return nil
 }
 
@@ -297,8 +316,9 @@ func (f *lateFanout) Deliver(events []domain.FeedEvent) { f.to.Deliver(events) }
 func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
-		Writer: p.store.writer, Loader: p.store.loader, Publisher: linkedPublisher{a.feeds, p.link}, Wheel: a.wheel, Entropy: entropy,
-		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
+		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.assigners.Watch(linkedPublisher{a.feeds, p.link}),
+		Wheel: a.wheel, Entropy: entropy,
+		Channels: a.channels, Errands: p.errands, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})

@@ -17,10 +17,12 @@ import (
 // Config is what a Server is made of. Zero fields take their default; those
 // without one are required.
 type Config struct {
-	Authenticator Authenticator         // required
-	Application   Application           // required
-	Registerer    prometheus.Registerer // required
-	Logger        *slog.Logger          // required
+	Authenticator Authenticator // required
+	Application   Application   // required
+	// Tracer records deliveries of single events; nil: nothing is recorded.
+	Tracer     Tracer
+	Registerer prometheus.Registerer // required
+	Logger     *slog.Logger          // required
 
 	// Origins are the sites whose pages may connect, as scheme://host[:port].
 	// Pages of our own host and clients that are not browsers always may.

@@ -30,6 +30,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "chatopshub_socket_handshakes_refused_total", Help: "Handshakes that were refused, by reason.",
 		}, []string{"reason"}),
 	}
+	for _, cut := range []Reason{ReasonSlowConsumer, ReasonRateLimited} {
+		m.ended.WithLabelValues(cut.String()) // shown from the beginning: the first one must not go unseen
+	}
 	for _, c := range []prometheus.Collector{m.sockets, m.delivered, m.ended, m.refused} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register socket metrics: %w", err)

@@ -78,7 +78,9 @@ func (s *Server) Deliver(events []domain.FeedEvent) {
 			s.revoke(e.Organization, e.Rooms...)
 			continue
 		}
+		end := s.trace(e)
 		sent, slow := s.hub.deliver(e)
+		end(sent)
 		s.metrics.delivered.Add(float64(sent))
 		for _, session := range slow {
 			session.cut(ReasonSlowConsumer)
