@@ -27,10 +27,12 @@ const benchSends = 2000
 // the client of the Graph API alone against the same fake, and a database that
 // gets the same rows in large batches; the ratio is to doing both in series.
 func BenchmarkSend(b *testing.B) {
-	platform := newPlatform(b, graphtest.Config{Seed: 1, Accounts: []graphtest.Account{
+	platform, err := graphtest.Start(graphtest.Config{Seed: 1, Accounts: []graphtest.Account{ // it tells nothing back
 		{Provider: graphtest.WhatsApp, ID: "5001", Token: testGraphToken}, {Provider: graphtest.WhatsApp, ID: "floor", Token: "EAAfloor"},
 	}})
-	s := startBench(b, platform.environ())
+	require.NoError(b, err)
+	b.Cleanup(platform.Close)
+	s := startBench(b, "META_GRAPH_URL="+platform.URL())
 	s.giveToken(s.channel, testGraphToken)
 	s.exec(`UPDATE channels SET send_rate = 10000 WHERE id = $1`, s.channel)
 	ours := dialClients(b, s.program.url(), *benchClients)
@@ -77,7 +79,7 @@ func (s *bench) sendRequests() [][]byte {
 
 // bareSends makes n calls with the client alone, as many at a time as a channel
 // makes.
-func bareSends(b *testing.B, platform *fakePlatform, n int) time.Duration {
+func bareSends(b *testing.B, platform *graphtest.Server, n int) time.Duration {
 	b.Helper()
 	client, err := graph.New(graph.Config{BaseURL: platform.URL()})
 	require.NoError(b, err)
