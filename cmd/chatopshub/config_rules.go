@@ -97,21 +97,13 @@ func (s *source) checkTogether(c Config) {
 	}
 }
 
-// checkBuild is honest about variables whose feature this build doesn't have.
-// Whoever sets one of the first kind relies on it, so to start without would
-// be a lie; the second kind merely has no effect.
+// checkBuild is honest about variables whose feature this build doesn't have:
+// whoever sets one relies on it, so to start without would be a lie.
 func (s *source) checkBuild(c Config) {
 	if c.Cluster.Addr != "" {
 		s.problem("CLUSTER_ADDR: cluster mode is not part of this build, leave it unset")
 	}
 	if c.Inbox.RetentionDays > 0 {
 		s.problem("RETENTION_DAYS: deleting old messages is not part of this build, leave it unset")
-	}
-	for _, v := range []struct{ name, feature string }{
-		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
-	} {
-		if s.isSet(v.name) {
-			s.warnings = append(s.warnings, v.name+": "+v.feature+" is not part of this build, ignored")
-		}
 	}
 }

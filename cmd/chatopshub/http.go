@@ -33,6 +33,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 	}
 	beside := map[string]http.Handler{
 		"/socket.io/":             p.sockets,
+		"/ws":                     p.sockets.Bare(),
 		"/api/webhooks/whatsapp":  hooks.WhatsApp(),
 		"/api/webhooks/messenger": hooks.Messenger(),
 	}

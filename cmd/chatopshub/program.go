@@ -24,6 +24,7 @@ import (
 	"github.com/chatopshub/chatopshub/migrations"
 	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/embedded"
+	"github.com/chatopshub/chatopshub/persistence/valkey"
 	"github.com/chatopshub/chatopshub/transport/auth"
 	"github.com/chatopshub/chatopshub/transport/rest"
 	"github.com/chatopshub/chatopshub/transport/socket"
@@ -297,6 +298,8 @@ func (p *program) openSockets(context.Context) error {
 		Registerer: p.metrics, Tracer: p.tracing.ofSockets(), Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
 		PingInterval: p.cfg.Socket.PingInterval, PingTimeout: p.cfg.Socket.PingTimeout,
+		Feed: a.feeds, RecoveryWindow: p.cfg.Socket.RecoveryWindow,
+		Records: valkey.NewRecoveries(p.valkey.client, p.logger.With("part", "sockets"), time.Now),
 	})
 	if err != nil {
 		return err
