@@ -10,6 +10,9 @@ BINARY := bin/chatopshub
 TESTDB := go run ./persistence/persistencetest/cmd/testdb --
 # How long make fuzz spends on each target.
 FUZZTIME ?= 60s
+# How long make fuzz sends hostile requests to every operation of the API; make
+# test does so for three seconds.
+HOSTILE_FOR ?= 5m
 # Which benchmarks make bench runs, by regular expression.
 BENCH ?= .
 
@@ -29,7 +32,7 @@ build: ## build bin/chatopshub
 test: test-tools ## test everything: race detector, real PostgreSQL, real Socket.IO client, short fuzzing
 	@echo "benchmarks run once, so that they can't rot"
 	@out=$$($(TESTDB) go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=3000x
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=3000x HOSTILE_FOR=
 	@postgres18=$$(.ci/postgres18) && POSTGRES_18_BIN="$$postgres18" $(TESTDB) go test -race ./...
 
 .PHONY: lint
@@ -42,7 +45,8 @@ lint: ## check formatting, imports and habits by golangci-lint
 # deadline exceeded, without an input): no finding. A number of runs (3000x)
 # has no such end.
 .PHONY: fuzz
-fuzz: ## fuzz each target for FUZZTIME=60s
+fuzz: ## fuzz each target for FUZZTIME=60s, the API for HOSTILE_FOR=5m
+	@[ -z "$(HOSTILE_FOR)" ] || HOSTILE_FOR=$(HOSTILE_FOR) go test -count=1 -timeout=1h -run='^TestHostileRequests$$' ./cmd/chatopshub
 	@set -o pipefail; go test -list='^Fuzz' ./... \
 	| awk '/^Fuzz/ { targets[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, targets[i]; n = 0 }' \
 	| while read -r package target; do \

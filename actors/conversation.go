@@ -14,6 +14,7 @@ import (
 type Request struct {
 	Commands []domain.Command
 	Replies  *actor.PID
+	Trace    domain.Trace // the step that asks
 }
 
 // ReplyTo is where an error goes when the request can't be handled.
@@ -60,6 +61,7 @@ type ConversationConfig struct {
 	Loader    Loader
 	Publisher Publisher
 	Channels  *Channels // nil: nothing is sent
+	Errands   Errands   // nil: nobody runs any
 	Patience  domain.Patience
 	Wheel     *Wheel
 	Entropy   func() [16]byte // fresh randomness for each call
@@ -132,6 +134,7 @@ type task struct {
 	command domain.Command
 	answers *answers
 	index   int
+	trace   domain.Trace
 	settled error // decided already by what the database said of an earlier try
 }
 
@@ -148,6 +151,8 @@ type decided struct {
 	task
 	answer error
 	change domain.Change
+	step   domain.Trace         // zero: nobody records it
+	end    func(outcome string) // of the step
 }
 
 // What comes back to a conversation from elsewhere. A lineage that isn't the
@@ -228,7 +233,7 @@ func (c *conversation) Receive(msg any, self Self) {
 func (c *conversation) request(r Request, self Self) {
 	a := &answers{to: r.Replies, results: make(Results, len(r.Commands)), missing: len(r.Commands)}
 	for i, cmd := range r.Commands {
-		c.take(task{command: cmd, answers: a, index: i}, self)
+		c.take(task{command: cmd, answers: a, index: i, trace: r.Trace}, self)
 	}
 	c.proceed(self)
 }
@@ -342,6 +347,9 @@ func (c *conversation) failed(f Failed) {
 	w := c.work
 	c.work, c.loaded = nil, false
 	if w != nil {
+		for i := range w.pending {
+			w.pending[i].end("failed")
+		}
 		c.answerAll(w.pending, domain.ErrOutcomeUnknown)
 		for _, t := range w.stash {
 			c.answer(t, domain.ErrUnavailable)

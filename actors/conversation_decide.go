@@ -55,10 +55,11 @@ func (c *conversation) informed(cmd domain.Command) domain.Command {
 
 func (c *conversation) submit(d decided, self Self) {
 	w := c.work
+	d.step, d.end = c.all.system.begin(d.trace, stepDecide)
 	w.pending = append(w.pending, d)
 	system, lineage, pid := c.all.system, w.lineage, self.PID
 	c.all.cfg.Writer.Submit(domain.Submission{
-		Conversation: c.state.ID, Lineage: lineage, Base: c.state.Head, Change: d.change,
+		Conversation: c.state.ID, Lineage: lineage, Base: c.state.Head, Change: d.change, Trace: d.step,
 		Done: func(v domain.Verdict) { system.Tell(pid, verdictReached{lineage, v}) },
 	})
 }
@@ -93,7 +94,9 @@ func (c *conversation) committed() {
 	w.pending[0] = decided{}
 	w.pending = w.pending[1:]
 	w.retries = 0
-	c.publish(first.change.Notices)
+	c.publish(first.change.Notices, first.step)
+	first.end("committed")
+	c.errand(&first)
 	first.answers.results[first.index].Message = first.change.Message
 	c.answer(first.task, first.answer)
 }
@@ -105,6 +108,9 @@ func (c *conversation) undone(v domain.Verdict, self Self) {
 	pending := w.pending
 	w.pending, w.lineage, w.known, w.asked = nil, &domain.Lineage{}, domain.MessageSet{}, 0
 	w.waits, c.loaded = nothing, false
+	for i := range pending {
+		pending[i].end("undone")
+	}
 	switch v.Outcome {
 	case domain.Unavailable:
 		c.answerAll(pending, domain.ErrUnavailable)

@@ -30,13 +30,14 @@ type heldNotice struct {
 const activityInterval = time.Second
 
 // publish sends the notices of a change that has committed.
-func (c *conversation) publish(notices []domain.Notice) {
+func (c *conversation) publish(notices []domain.Notice, step domain.Trace) {
 	if len(notices) == 0 {
 		return
 	}
 	now := c.all.system.now()
 	out := make([]domain.Notice, 0, len(notices))
 	for _, n := range notices {
+		n.Trace = step
 		if n.Name == domain.EventConversationUpdated {
 			if n.Activity && now.UnixNano()-c.notice.sent < int64(activityInterval) {
 				c.hold(n, now)

@@ -180,9 +180,23 @@ func (f *feed) publish(notices []domain.Notice) {
 		events = append(events, f.event(n, now))
 	}
 	if len(events) > 0 {
-		f.all.config.Fanout.Deliver(events)
+		f.hand(events)
 	}
 	f.unsettled = time.Time{}
+}
+
+// hand gives events to the sockets.
+func (f *feed) hand(events []domain.FeedEvent) {
+	for i := range events {
+		e := &events[i]
+		f.all.system.metrics.events.WithLabelValues(string(e.Name)).Inc()
+		if !e.Trace.IsZero() {
+			var end func(string)
+			e.Trace, end = f.all.system.begin(e.Trace, stepPublish)
+			defer end(string(e.Name))
+		}
+	}
+	f.all.config.Fanout.Deliver(events)
 }
 
 // event numbers and encodes n. What can't be encoded is announced as lost.
@@ -193,7 +207,7 @@ func (f *feed) event(n domain.Notice, now time.Time) domain.FeedEvent {
 			"organization", f.organization, "event", n.Name, "error", err)
 		return f.lost(now, now)
 	}
-	return f.number(domain.FeedEvent{Name: n.Name, Rooms: n.Rooms, Data: data, At: now})
+	return f.number(domain.FeedEvent{Name: n.Name, Rooms: n.Rooms, Data: data, At: now, Trace: n.Trace})
 }
 
 // lost tells all clients of the organization that events since then are missing.

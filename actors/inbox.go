@@ -63,8 +63,9 @@ func (b *Inbox) Send(ctx context.Context, id domain.ConversationID, cmd domain.S
 }
 
 func (b *Inbox) ask(ctx context.Context, id domain.ConversationID, commands []domain.Command) (Results, error) {
+	trace := b.system.trace(ctx)
 	reply, err := b.system.Ask(ctx, func(replyTo *actor.PID) {
-		if err := b.conversations.Tell(id, Request{Commands: commands, Replies: replyTo}); err != nil {
+		if err := b.conversations.Tell(id, Request{Commands: commands, Replies: replyTo, Trace: trace}); err != nil {
 			b.system.Reply(replyTo, err)
 		}
 	})

@@ -15,6 +15,7 @@ type metrics struct {
 	lateReplies prometheus.Counter
 	asks        prometheus.Gauge
 	panics      *prometheus.CounterVec // by kind
+	events      *prometheus.CounterVec // by name
 	sends       *prometheus.CounterVec // by outcome
 }
 
@@ -35,11 +36,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: metricsPrefix + "panics_total", Help: "Messages whose handling panicked.",
 		}, []string{"kind"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "chatopshub_feed_events_total", Help: "Events that feeds have numbered and handed on, by name; resync: clients were told of a gap.",
+		}, []string{"event"}),
 		sends: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "chatopshub_sends_total", Help: "Attempts to send a message, by outcome: sent, or the class of the failure.",
 		}, []string{"outcome"}),
 	}
-	for _, c := range []prometheus.Collector{m.deadLetters, m.lateReplies, m.asks, m.panics, m.sends} {
+	m.events.WithLabelValues(string(domain.EventResync))
+	for _, c := range []prometheus.Collector{m.deadLetters, m.lateReplies, m.asks, m.panics, m.events, m.sends} {
 		if err := m.register(c); err != nil {
 			return nil, fmt.Errorf("actor system: %w", err)
 		}
@@ -58,6 +63,7 @@ func (m *metrics) sent(failure *domain.CallError) {
 
 // watch shows the numbers of one kind of actor.
 func (m *metrics) watch(kind string, residents, waiting func() float64) error {
+	m.panics.WithLabelValues(kind) // shown from the beginning: the first one must not go unseen
 	labels := prometheus.Labels{"kind": kind}
 	if err := m.register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: metricsPrefix + "resident", Help: "Actors in memory.", ConstLabels: labels,

@@ -18,6 +18,7 @@ type SystemConfig struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: metrics are kept and not shown
 	Now        func() time.Time
+	Tracer     Tracer // nil: nothing is recorded
 }
 
 // System is the Hollywood engine behind our verbs: Tell, Ask, Reply. All of
@@ -28,6 +29,7 @@ type System struct {
 	log     *slog.Logger
 	now     func() time.Time
 	metrics *metrics
+	tracer  Tracer
 
 	// names makes each process id unique. It starts at the nanoseconds of the
 	// clock, so that no name returns after a restart: a late message to the
@@ -51,7 +53,7 @@ func NewSystem(cfg SystemConfig) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &System{engine: engine, log: cfg.Logger, now: cfg.Now, metrics: m, closed: make(chan struct{})}
+	s := &System{engine: engine, log: cfg.Logger, now: cfg.Now, metrics: m, tracer: cfg.Tracer, closed: make(chan struct{})}
 	s.names.Store(uint64(cfg.Now().UnixNano()))
 	s.collectDeadLetters()
 	return s, nil

@@ -58,6 +58,8 @@ func Decide(c Conversation, cmd Command, known *MessageSet, at Moment) (Conversa
 		err = d.receive(cmd)
 	case MediaSettled:
 		err = d.mediaSettled(cmd)
+	case NameLearned:
+		d.nameLearned(cmd)
 	default:
 		return c, Change{}, fmt.Errorf("decide: unknown command %T", cmd)
 	}

@@ -43,6 +43,7 @@ type Notice struct {
 	// Activity marks a conversation.updated that tells only that something
 	// happened: such ones are sent at most once per conversation and second.
 	Activity bool
+	Trace    Trace // the step that has stored what the notice tells
 }
 
 // FeedEvent is a notice that the feed of an organization has numbered and
@@ -55,6 +56,7 @@ type FeedEvent struct {
 	Rooms        []Room
 	Data         []byte // the payload as JSON: valid UTF-8, HTML not escaped
 	At           time.Time
+	Trace        Trace // the feed's step
 }
 
 // Position is the place in the feed right after the event.

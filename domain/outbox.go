@@ -256,11 +256,14 @@ func contentOf(m *Message) Content {
 }
 
 // contactAlias is how the platform knows the customer.
-func contactAlias(c *Conversation) Alias {
-	a := Alias{Kind: AliasPSID, Value: c.ContactAlias}
-	if c.Provider == WhatsApp {
+func contactAlias(c *Conversation) Alias { return AliasOf(c.Provider, c.ContactAlias) }
+
+// AliasOf is the alias that a contact's provider id is.
+func AliasOf(provider Provider, id string) Alias {
+	a := Alias{Kind: AliasPSID, Value: id}
+	if provider == WhatsApp {
 		a.Kind = AliasUserID
-		if isNumber(c.ContactAlias) {
+		if isNumber(id) {
 			a.Kind = AliasNumber
 		}
 	}

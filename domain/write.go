@@ -24,6 +24,7 @@ type Submission struct {
 	Lineage      *Lineage
 	Base         ChangeID // the head before the change, or the one to check
 	Change       Change
+	Trace        Trace // the step that decided it
 	// Done is called once, on the writer's goroutine, unless the lineage broke
 	// before; it must not block.
 	Done func(Verdict)

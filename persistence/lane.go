@@ -25,6 +25,7 @@ type lane struct {
 
 	mu     sync.Mutex
 	queue  []domain.Submission
+	since  time.Time     // when the queue began to wait
 	closed bool          // run has ended
 	wake   chan struct{} // capacity 1: there is something in the queue
 
@@ -66,8 +67,21 @@ func (l *lane) enqueue(s domain.Submission) bool {
 	}
 	l.writer.queued.Add(1)
 	l.writer.bytes.Add(cost(&s))
+	if len(l.queue) == 0 {
+		l.since = time.Now()
+	}
 	l.queue = append(l.queue, s)
 	return true
+}
+
+// waited is for how long something waits in the queue.
+func (l *lane) waited(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		return 0
+	}
+	return now.Sub(l.since)
 }
 
 // maxBatchBytes is about how much one transaction carries: what a server does
@@ -84,7 +98,7 @@ func (l *lane) take() []domain.Submission {
 		n++
 	}
 	taken := l.queue[:n:n]
-	l.queue = l.queue[n:]
+	l.queue, l.since = l.queue[n:], time.Now()
 	if len(l.queue) == 0 {
 		l.queue = nil // lets go of what a rush has left behind
 	}
@@ -147,7 +161,9 @@ func (l *lane) work(ctx context.Context, taken []domain.Submission) {
 		l.putBack(later)
 	}
 	l.hand = chains
+	end := l.writer.trace(taken)
 	again := l.store(ctx, chains)
+	end()
 	l.hand = nil
 	if len(again) > 0 {
 		l.writer.queued.Add(int64(len(again)))

@@ -20,10 +20,10 @@ const (
 // What development starts with beside: two agents, and a channel of each
 // provider at the accounts that the simulator writes from.
 const (
-	SeedAgentPassword   = "agent123"
-	SeedPhoneNumberID   = "100000000000001"
-	SeedPageID          = "200000000000001"
-	simulatorGraphToken = "simulator"
+	SeedAgentPassword = "agent123"
+	SeedPhoneNumberID = "100000000000001"
+	SeedPageID        = "200000000000001"
+	SeedGraphToken    = "simulator" // the simulator's alone takes it: no secret
 )
 
 // SeedAgents are the e-mails of the agents in development.
@@ -98,7 +98,7 @@ func (s *seeder) development(ctx context.Context, sealer *Sealer) error {
 		id := domain.ChannelID(uuid.New())
 		config := map[string]string{
 			c.accountField:   c.external,
-			FieldAccessToken: sealer.Seal(id, FieldAccessToken, simulatorGraphToken),
+			FieldAccessToken: sealer.Seal(id, FieldAccessToken, SeedGraphToken),
 		}
 		_, err := s.tx.Exec(ctx, s.queries.SeedChannel, id, s.org, string(c.provider), c.name, config, c.external)
 		if err != nil {

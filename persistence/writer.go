@@ -25,6 +25,7 @@ type WriterConfig struct {
 	MaxLag     time.Duration // how long a batch may take before outsiders get ErrOverloaded; 3 s
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: not registered
+	Tracer     Tracer                // nil: nothing is recorded
 }
 
 func (c WriterConfig) withDefaults() WriterConfig {

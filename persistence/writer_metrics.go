@@ -41,12 +41,38 @@ func (m *writerMetrics) register(r prometheus.Registerer, w *Writer) error {
 	queued := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "chatopshub_writer_queued_submissions", Help: "Submissions waiting for a transaction.",
 	}, func() float64 { return float64(w.queued.Load()) })
-	for _, c := range []prometheus.Collector{m.size, m.duration, m.conflicts, m.refused, m.unknown, queued} {
+	lag := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "chatopshub_writer_lag_seconds", Help: "How long the slowest batch in hand has been at work.",
+	}, func() float64 { return w.lag(time.Now()).Seconds() })
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "chatopshub_writer_queue_age_seconds", Help: "How long something has waited for a transaction to begin.",
+	}, func() float64 { return w.queueAge(time.Now()).Seconds() })
+	bytes := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "chatopshub_writer_queued_bytes", Help: "About how much memory those submissions keep.",
+	}, func() float64 { return float64(w.bytes.Load()) })
+	for _, c := range []prometheus.Collector{lag, age, bytes, m.size, m.duration, m.conflicts, m.refused, m.unknown, queued} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lag is for how long the slowest batch has been at work.
+func (w *Writer) lag(now time.Time) (longest time.Duration) {
+	for _, l := range w.lanes {
+		if since := l.busySince.Load(); since != 0 {
+			longest = max(longest, now.Sub(time.Unix(0, since)))
+		}
+	}
+	return longest
+}
+
+func (w *Writer) queueAge(now time.Time) (longest time.Duration) {
+	for _, l := range w.lanes {
+		longest = max(longest, l.waited(now))
+	}
+	return longest
 }
 
 func (m *writerMetrics) batch(size int, took time.Duration) {

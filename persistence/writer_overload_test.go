@@ -47,6 +47,9 @@ func TestWriterHighWaterMark(t *testing.T) {
 			require.Greater(t, outside, 10)
 			require.InDelta(t, outside, inside, 3, "there is as much room again for what comes from inside")
 			require.InDelta(t, outside+inside, queued(t, metrics), 0)
+			for _, waits := range []string{"chatopshub_writer_lag_seconds", "chatopshub_writer_queue_age_seconds", "chatopshub_writer_queued_bytes"} {
+				require.Positive(t, gauge(t, metrics, waits), waits)
+			}
 
 			letGo()
 			for _, v := range verdicts {
@@ -54,6 +57,7 @@ func TestWriterHighWaterMark(t *testing.T) {
 			}
 			require.NoError(t, w.Admit(false))
 			require.InDelta(t, 0, queued(t, metrics), 0)
+			require.Zero(t, gauge(t, metrics, "chatopshub_writer_queue_age_seconds"))
 		})
 	}
 }
@@ -82,10 +86,14 @@ func TestWriterForgetsWhatLeavesItsQueue(t *testing.T) {
 	all.Wait()
 	network.turnAway(true)
 	network.cutLinks()
-	refused := newOwner(t, w, n, "away")
-	require.Equal(t, domain.Unavailable, await(t, refused.submit(refused.says("nobody is there"))).Outcome)
+	away := newOwner(t, w, n, "away")
+	verdict := away.submit(away.says("nobody is there"))
+	until(t, func() bool { return w.Ready() != nil }, "the writer notices")
 	network.turnAway(false)
 	until(t, func() bool { return w.Ready() == nil }, "the database is back")
+	// Committed where it was on its way already when the link was cut: such a
+	// batch is held until the database can say.
+	require.Contains(t, []domain.Outcome{domain.Unavailable, domain.Committed}, await(t, verdict).Outcome)
 	until(t, func() bool { return w.Admit(false) == nil }, "nothing is left on the marks")
 	requireLinear(t, db)
 }
@@ -139,10 +147,16 @@ func TestWriterChecksAnswersWithoutChange(t *testing.T) {
 // queued is what the gauge of the queue shows.
 func queued(t *testing.T, metrics *prometheus.Registry) float64 {
 	t.Helper()
+	return gauge(t, metrics, "chatopshub_writer_queued_submissions")
+}
+
+// gauge is what a scrape shows.
+func gauge(t *testing.T, metrics *prometheus.Registry, name string) float64 {
+	t.Helper()
 	families, err := metrics.Gather()
 	require.NoError(t, err)
 	for _, f := range families {
-		if f.GetName() == "chatopshub_writer_queued_submissions" {
+		if f.GetName() == name {
 			return f.GetMetric()[0].GetGauge().GetValue()
 		}
 	}

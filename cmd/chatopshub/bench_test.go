@@ -59,7 +59,7 @@ func startBench(b *testing.B) *bench {
 	s := &bench{tenantRows: newTenantRows(b, db, "bench", "5001"), b: b}
 	s.agents = manyAgents(s.tenantRows, benchAgents)
 	cfg, _, err := loadConfig([]string{
-		"PORT=0", "DATA_DIR=" + b.TempDir(), "DATABASE_URL=" + db.URL, "AUTH_SECRET=" + testAuthSecret, "LOG_FORMAT=json",
+		"PORT=0", "DATA_DIR=" + b.TempDir(), "DATABASE_URL=" + db.URL, "AUTH_SECRET=" + testAuthSecret, "REQUESTS_PER_USER=0", "REQUESTS_PER_ADDRESS=0", "LOG_FORMAT=json",
 		"WHATSAPP_APP_SECRET=" + testAppSecret, "MESSENGER_APP_SECRET=" + testAppSecret,
 		"WHATSAPP_VERIFY_TOKEN=verify", "MESSENGER_VERIFY_TOKEN=verify",
 	}, "")

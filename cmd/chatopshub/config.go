@@ -55,6 +55,9 @@ type HTTPConfig struct {
 	TrustedProxies []netip.Prefix
 	// Origins may call from a browser, each scheme://host[:port] (FRONTEND_URL).
 	Origins []string
+	// UserRate and AddressRate are the calls a second that a user, and an address
+	// without one, may make (REQUESTS_PER_USER, REQUESTS_PER_ADDRESS); 0: no limit.
+	UserRate, AddressRate int
 	// MetricsAddr is the operators' listener, host:port (METRICS_ADDR). Empty:
 	// on the main listener in development, nowhere in production.
 	MetricsAddr string
@@ -64,7 +67,10 @@ type HTTPConfig struct {
 type AuthConfig struct {
 	// Secret signs tokens and seals channel secrets, each through a key derived
 	// from it (AUTH_SECRET). Empty only until keepSecrets has filled it in.
-	Secret          Secret
+	Secret Secret
+	// PreviousSecret opens what was sealed with it, and nothing else, until it is
+	// sealed anew (AUTH_SECRET_PREVIOUS).
+	PreviousSecret  Secret
 	AccessTokenTTL  time.Duration // ACCESS_TOKEN_TTL
 	RefreshTokenTTL time.Duration // REFRESH_TOKEN_TTL
 }

@@ -19,6 +19,7 @@ func readConfig(s *source) Config {
 		HTTP:            readHTTP(s, env),
 		Auth: AuthConfig{
 			Secret:          readSecret(s, "AUTH_SECRET", "", "some text", anyText),
+			PreviousSecret:  readSecret(s, "AUTH_SECRET_PREVIOUS", "", "some text", anyText),
 			AccessTokenTTL:  readDuration(s, "ACCESS_TOKEN_TTL", "15m", time.Second, 24*time.Hour),
 			RefreshTokenTTL: readDuration(s, "REFRESH_TOKEN_TTL", "168h", time.Second, 8760*time.Hour),
 		},
@@ -67,6 +68,8 @@ func readHTTP(s *source, env Environment) HTTPConfig {
 	c.Host = read(s, "HOST", host, "an address or host name without port", hostName)
 	c.TrustedProxies = read(s, "TRUSTED_PROXIES", "", "a comma list of CIDRs such as 10.0.0.0/8", listOf(prefix))
 	c.MetricsAddr = read(s, "METRICS_ADDR", "", "host:port such as 127.0.0.1:9091", hostPort)
+	c.UserRate = readInt(s, "REQUESTS_PER_USER", "100", 0, 1_000_000)
+	c.AddressRate = readInt(s, "REQUESTS_PER_ADDRESS", "50", 0, 1_000_000)
 	public := ""
 	if c.Port != 0 {
 		public = "http://localhost:" + strconv.Itoa(c.Port)

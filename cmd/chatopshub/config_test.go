@@ -36,6 +36,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 		Env: Development, DataDir: "./data", ShutdownTimeout: 30 * time.Second,
 		HTTP: HTTPConfig{
 			Host: "127.0.0.1", Port: 3001, PublicURL: "http://localhost:3001", Origins: []string{"http://localhost:3000"},
+			UserRate: 100, AddressRate: 50,
 		},
 		Auth:     AuthConfig{AccessTokenTTL: 15 * time.Minute, RefreshTokenTTL: 7 * 24 * time.Hour},
 		Database: DatabaseConfig{MaxConns: 10},
@@ -78,7 +79,7 @@ func TestValuesAreRead(t *testing.T) {
 	}, noDotenv(t))
 	require.NoError(t, err)
 	require.Equal(t, HTTPConfig{
-		Host: "::1", MetricsAddr: ":9091",
+		Host: "::1", MetricsAddr: ":9091", UserRate: 100, AddressRate: 50,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		Origins:        []string{"https://inbox.example.com", "http://localhost:5173"},
 	}, got.HTTP, "with PORT=0 the public URL is known only when the server listens")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chatopshub/chatopshub/actors"
 	"github.com/chatopshub/chatopshub/domain"
+	"github.com/chatopshub/chatopshub/jobs"
 	"github.com/chatopshub/chatopshub/transport/auth"
 	"github.com/chatopshub/chatopshub/transport/rest"
 	"github.com/chatopshub/chatopshub/transport/socket"
@@ -20,6 +21,7 @@ type agentDesk struct {
 	agents        *actors.Agents
 	feeds         *actors.Feeds
 	conversations rest.Conversations
+	errands       *jobs.Errands
 	logger        *slog.Logger
 }
 
@@ -60,24 +62,33 @@ func (d *agentDesk) SetPresence(_ context.Context, c socket.Connection, presence
 // MayJoin implements socket.Application: whoever belongs to the organization
 // may watch its conversations.
 func (d *agentDesk) MayJoin(ctx context.Context, p auth.Principal, id domain.ConversationID) error {
-	_, err := d.conversations.Get(ctx, p.Organization, id)
-	switch {
-	case errors.Is(err, domain.ErrNotFound):
-		return socket.ErrNotFound
-	case err != nil:
-		return fmt.Errorf("look up the conversation: %w", err)
-	}
-	return nil
+	_, err := d.see(ctx, p, id)
+	return err
 }
 
-// Typing implements socket.Application.
+// see is the conversation, if the agent may see it.
+func (d *agentDesk) see(ctx context.Context, p auth.Principal, id domain.ConversationID) (domain.ConversationView, error) {
+	view, err := d.conversations.Get(ctx, p.Organization, id)
+	switch {
+	case errors.Is(err, domain.ErrNotFound):
+		return view, socket.ErrNotFound
+	case err != nil:
+		return view, fmt.Errorf("look up the conversation: %w", err)
+	}
+	return view, nil
+}
+
+// Typing implements socket.Application. Everybody's is shown in the room; the
+// holder's to the customer, too.
 func (d *agentDesk) Typing(ctx context.Context, p auth.Principal, id domain.ConversationID, on bool) error {
-	if err := d.MayJoin(ctx, p, id); err != nil {
+	view, err := d.see(ctx, p, id)
+	if err != nil {
 		return err
 	}
 	d.feeds.Publish(p.Organization, []domain.Notice{{
 		Name: domain.EventTyping, Rooms: []domain.Room{domain.ConversationRoom(id)},
 		Payload: domain.Typing{Conversation: id, Agent: p.User, On: on},
 	}})
+	d.typing(view, p.User, on)
 	return nil
 }

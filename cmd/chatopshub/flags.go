@@ -2,12 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"runtime/debug"
 
-	"context"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // errHelp is returned when help was asked for and has been printed.
@@ -59,4 +60,14 @@ func buildVersion() string {
 		}
 	}
 	return v + " " + info.GoVersion
+}
+
+// buildInfo tells scrapes which version runs.
+func buildInfo() prometheus.Collector {
+	about := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "chatopshub_build_info", Help: "Always 1; the label tells the version.",
+		ConstLabels: prometheus.Labels{"version": buildVersion()},
+	})
+	about.Set(1)
+	return about
 }

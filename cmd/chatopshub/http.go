@@ -26,6 +26,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 		AppID:     p.cfg.Meta.AppID, Channels: p.store.registry, Inbox: p.actors.inbox,
 		DeadLetters: p.store.deadLetters,
 		Logger:      p.logger.With("part", "webhooks"), Registerer: p.metrics, Now: time.Now,
+		Tracer: p.tracing.ofWebhooks(),
 	})
 	if err != nil {
 		return err
@@ -40,7 +41,9 @@ func (p *program) openHTTP(ctx context.Context) error {
 	if p.cfg.HTTP.MetricsAddr == "" && p.cfg.Env == Development {
 		beside["/metrics"] = metrics
 	}
-	api, err := rest.New(p.restConfig(beside))
+	config := p.restConfig(beside)
+	p.administration(&config, hooks)
+	api, err := rest.New(config)
 	if err != nil {
 		return err
 	}
@@ -50,7 +53,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 		}
 	}
 	address := net.JoinHostPort(p.cfg.HTTP.Host, strconv.Itoa(p.cfg.HTTP.Port))
-	if p.listener, err = p.listen(ctx, "http", address, api); err != nil {
+	if p.listener, err = p.listen(ctx, "http", address, p.tracing.edge(api)); err != nil {
 		return err
 	}
 	// Sockets are hijacked connections: the HTTP server doesn't know them any more.
@@ -75,7 +78,8 @@ func (p *program) restConfig(beside map[string]http.Handler) rest.Config {
 		},
 		Beside: beside, Origins: p.cfg.HTTP.Origins, TrustedProxies: p.cfg.HTTP.TrustedProxies,
 		AccessTTL: p.cfg.Auth.AccessTokenTTL,
-		Version:   buildVersion(), Log: p.logger.With("part", "http"), Now: time.Now,
+		UserRate:  p.cfg.HTTP.UserRate, AddressRate: p.cfg.HTTP.AddressRate, Registerer: p.metrics,
+		Version: buildVersion(), Log: p.logger.With("part", "http"), Now: time.Now,
 	}
 }
 

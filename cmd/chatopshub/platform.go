@@ -17,6 +17,7 @@ type platform struct {
 	registry    *persistence.Registry
 	attachments *persistence.Attachments
 	blobs       *persistence.Blobs
+	atMeta      bool // the client calls Meta itself, no stand-in
 }
 
 // Send implements actors.Platform.
@@ -38,12 +39,26 @@ func (p *platform) account(id domain.ChannelID) (graph.Account, error) {
 	if err != nil {
 		return graph.Account{}, err
 	}
+	if p.atMeta && c.Token == persistence.SeedGraphToken { // no stranger is to see even this token
+		return graph.Account{}, &domain.CallError{Class: domain.FailureChannel, Code: domain.CallUnsendable, Text: playedChannel}
+	}
 	return accountOf(c), nil
 }
 
 // accountOf is a channel as its platform knows it.
 func accountOf(c domain.Credentials) graph.Account {
 	return graph.Account{Provider: c.Channel.Provider, ID: c.Channel.ExternalID, Token: graph.Secret(c.Token)}
+}
+
+// playedChannel is why a channel of the simulator can't call Meta.
+const playedChannel = "the channel is the simulator's, and this server calls Meta: " +
+	"run `chatopshub simulate --serve`, or point META_GRAPH_URL at a running simulator"
+
+// played reports whether the channel is one of the simulator's that has nobody
+// to call.
+func (p *platform) played(id domain.ChannelID) bool {
+	c, err := p.registry.Credentials(id)
+	return err == nil && p.atMeta && c.Token == persistence.SeedGraphToken
 }
 
 // channelHealth keeps what the platforms refuse.
@@ -67,7 +82,10 @@ func (p *program) openPlatform(context.Context) error {
 		return err
 	}
 	p.onClose("platform connections", func(context.Context) error { client.Close(); return nil })
-	p.platform = &platform{client: client, registry: p.store.registry, attachments: p.store.attachments, blobs: p.blobs}
+	p.platform = &platform{
+		client: client, registry: p.store.registry, attachments: p.store.attachments, blobs: p.blobs,
+		atMeta: p.cfg.Meta.GraphURL == graph.DefaultBaseURL,
+	}
 	a := p.actors
 	a.channels = actors.NewChannels(a.system, actors.ChannelsConfig{
 		Platform: p.platform, Registry: p.store.registry, Health: channelHealth{persistence.NewChannelHealth(p.store.reads)},

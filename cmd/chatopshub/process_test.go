@@ -30,6 +30,7 @@ import (
 const (
 	testAuthSecret = "the secret of the end-to-end tests, long enough"
 	testAppSecret  = "0123456789abcdef0123456789abcdef"
+	noPlatform     = "http://127.0.0.1:1" // nobody answers there: no test calls Meta
 )
 
 // binary builds the program once for all tests that need the real one.
@@ -90,6 +91,7 @@ func startProcess(t testing.TB, environ ...string) *serverProcess {
 	s.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.cmd.Dir, "PORT=0", "DATA_DIR=" + s.cmd.Dir, "LOG_LEVEL=warn",
 		"AUTH_SECRET=" + testAuthSecret, "WHATSAPP_APP_SECRET=" + testAppSecret, "MESSENGER_APP_SECRET=" + testAppSecret,
+		"REQUESTS_PER_USER=0", "REQUESTS_PER_ADDRESS=0", "META_GRAPH_URL=" + noPlatform,
 	}, environ...)
 	s.cmd.Stderr = s.stderr
 	stdout, err := s.cmd.StdoutPipe()
@@ -281,7 +283,11 @@ func deliver(t testing.TB, client *http.Client, url string, body []byte) {
 func testClient(t testing.TB) *http.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 15 * time.Second}
+	client := &http.Client{Transport: transport, Timeout: 15 * time.Second}
+	if _, timed := t.(*testing.B); !timed {
+		client.Transport = &contractChecker{t: t, next: transport}
+	}
+	return client
 }
 
 // conversationOf is the conversation that a number has with the tenant's channel.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/chatopshub/chatopshub/actors"
 	"github.com/chatopshub/chatopshub/domain"
+	"github.com/chatopshub/chatopshub/jobs"
 	"github.com/chatopshub/chatopshub/migrations"
 	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/embedded"
@@ -37,6 +38,7 @@ type program struct {
 	around  surroundings
 	logger  *slog.Logger
 	metrics *prometheus.Registry
+	tracing *tracing // nil: nothing is recorded
 
 	database string // URL
 	valkey   *valkeyLink
@@ -46,6 +48,9 @@ type program struct {
 	platform *platform
 	blobs    *persistence.Blobs
 	links    *auth.FileLinks
+
+	background *background
+	errands    *jobs.Errands
 
 	listener net.Listener
 	operator net.Listener // nil: metrics are served beside the API, or nowhere
@@ -69,6 +74,7 @@ type storage struct {
 
 	conversations *persistence.Conversations
 	deadLetters   *persistence.DeadLetters
+	sealer        *persistence.Sealer
 	sessions      *persistence.Sessions
 	assignments   *persistence.Assignments
 	agentSessions *persistence.AgentSessions
@@ -104,10 +110,11 @@ func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surr
 		}
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.metrics.MustRegister(buildInfo())
 	for _, step := range []func(context.Context) error{
-		p.openDatabase, p.openValkey, p.openFiles, p.openStorage,
-		p.openSystem, p.openFeeds, p.openPlatform, p.openConversations, p.openAgents, p.openSockets,
-		p.openJobs, p.openHTTP, p.openReconciliation,
+		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage,
+		p.openSystem, p.openFeeds, p.openPlatform, p.openErrands, p.openConversations, p.openAgents, p.openSockets,
+		p.openJobs, p.openHTTP, p.openReconciliation, p.openCheckups,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -197,7 +204,11 @@ func (p *program) openValkey(ctx context.Context) error {
 const sealLabel = "chatopshub channel secrets v1"
 
 func newSealer(cfg Config) (*persistence.Sealer, error) {
-	return persistence.NewSealer(auth.DeriveKey([]byte(cfg.Auth.Secret), sealLabel))
+	var previous [][]byte
+	if cfg.Auth.PreviousSecret != "" {
+		previous = append(previous, auth.DeriveKey([]byte(cfg.Auth.PreviousSecret), sealLabel))
+	}
+	return persistence.NewSealer(auth.DeriveKey([]byte(cfg.Auth.Secret), sealLabel), previous...)
 }
 
 func (p *program) openStorage(ctx context.Context) error {
@@ -218,13 +229,17 @@ func (p *program) openStorage(ctx context.Context) error {
 		return err
 	}
 	writer, err := persistence.NewWriter(persistence.WriterConfig{
-		URL: p.database, Logger: p.logger.With("part", "writer"), Registerer: p.metrics,
+		URL: p.database, Logger: p.logger.With("part", "writer"), Registerer: p.metrics, Tracer: p.tracing.ofWriter(),
 	})
 	if err != nil {
 		return err
 	}
+	backlog, err := persistence.NewBacklog(reads, p.metrics, p.logger.With("part", "backlog"))
+	if err != nil {
+		return err
+	}
 	p.store = &storage{
-		reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
+		sealer: sealer, reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
 		registry:      persistence.NewRegistry(reads, sealer, p.cfg.Auth.AccessTokenTTL, p.logger.With("part", "registry"), time.Now),
 		conversations: persistence.NewConversations(reads, p.link),
 		attachments:   persistence.NewAttachments(reads),
@@ -234,7 +249,7 @@ func (p *program) openStorage(ctx context.Context) error {
 	p.store.assignments = persistence.NewAssignments(reads, p.node)
 	p.store.agentSessions = persistence.NewAgentSessions(reads, p.node, p.logger.With("part", "agents' sessions"))
 	p.keep("storage", p.store.loader.Run, identities.Run, p.store.registry.Run, p.store.conversations.Run, p.store.sessions.Run,
-		p.store.agentSessions.Run)
+		p.store.agentSessions.Run, backlog.Run)
 	// The writer ends before what it is loaded by, and after all that submits.
 	p.keep("writer", writer.Run)
 	select {
@@ -261,7 +276,9 @@ func seedDatabase(ctx context.Context, reads *persistence.Reads, sealer *persist
 const heartbeatTimeout = 90 * time.Second
 
 func (p *program) openSystem(context.Context) error {
-	system, err := actors.NewSystem(actors.SystemConfig{Logger: p.logger.With("part", "actors"), Registerer: p.metrics, Now: time.Now})
+	system, err := actors.NewSystem(actors.SystemConfig{
+		Logger: p.logger.With("part", "actors"), Registerer: p.metrics, Now: time.Now, Tracer: p.tracing.ofActors(),
+	})
 	if err != nil {
 		return err
 	}
@@ -275,9 +292,10 @@ func (p *program) openSockets(context.Context) error {
 	a := p.actors
 	sockets, err := socket.New(socket.Config{
 		Authenticator: p.issuer(), Application: &agentDesk{
-			node: p.node, agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, logger: p.logger.With("part", "sockets"),
+			node: p.node, agents: a.agents, feeds: a.feeds, conversations: p.store.conversations, errands: p.errands,
+			logger: p.logger.With("part", "sockets"),
 		},
-		Registerer: p.metrics, Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
+		Registerer: p.metrics, Tracer: p.tracing.ofSockets(), Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
 		PingInterval: p.cfg.Socket.PingInterval, PingTimeout: p.cfg.Socket.PingTimeout,
 		Feed: a.feeds, RecoveryWindow: p.cfg.Socket.RecoveryWindow,
@@ -303,7 +321,7 @@ func (p *program) openConversations(context.Context) error {
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{
 		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.assigners.Watch(linkedPublisher{a.feeds, p.link}),
 		Wheel: a.wheel, Entropy: entropy,
-		Channels: a.channels, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
+		Channels: a.channels, Errands: p.errands, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})

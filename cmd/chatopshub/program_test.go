@@ -27,9 +27,9 @@ func runProgram(t testing.TB, db *persistencetest.Database, environ ...string) *
 func runProgramAmid(t testing.TB, db *persistencetest.Database, around surroundings, environ ...string) *program {
 	t.Helper()
 	cfg, _, err := loadConfig(append([]string{
-		"PORT=0", "DATA_DIR=" + t.TempDir(), "DATABASE_URL=" + db.URL, "AUTH_SECRET=" + testAuthSecret,
+		"PORT=0", "DATA_DIR=" + t.TempDir(), "DATABASE_URL=" + db.URL, "AUTH_SECRET=" + testAuthSecret, "REQUESTS_PER_USER=0", "REQUESTS_PER_ADDRESS=0",
 		"WHATSAPP_APP_SECRET=" + testAppSecret, "MESSENGER_APP_SECRET=" + testAppSecret,
-		"WHATSAPP_VERIFY_TOKEN=verify", "MESSENGER_VERIFY_TOKEN=verify",
+		"WHATSAPP_VERIFY_TOKEN=verify", "MESSENGER_VERIFY_TOKEN=verify", "META_GRAPH_URL=" + noPlatform,
 	}, environ...), "")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

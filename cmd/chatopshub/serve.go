@@ -47,7 +47,7 @@ func welcome(w io.Writer, p *program, kept []keptSecret) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nChat OPS Hub %s is ready.\n\n", buildVersion())
 	fmt.Fprintf(&b, "  REST API     %s/api\n", url)
-	fmt.Fprintf(&b, "  API document %s/api/docs/openapi.yaml\n", url)
+	fmt.Fprintf(&b, "  API document %s/api/docs\n", url)
 	fmt.Fprintf(&b, "  Sockets      %s/socket.io/\n", url)
 	fmt.Fprintf(&b, "  Webhooks     %s/api/webhooks/whatsapp, %s/api/webhooks/messenger\n", url, url)
 	if at := p.metricsURL(); at != "" {

@@ -184,6 +184,9 @@ type Person struct {
 	PictureURL string // expires
 }
 
+// maxName bounds a name, in code points: people choose their own.
+const maxName = 200
+
 // LookUpPerson asks Messenger who a customer is.
 func (c *Client) LookUpPerson(ctx context.Context, a Account, psid string) (Person, error) {
 	var answer struct {
@@ -202,5 +205,5 @@ func (c *Client) LookUpPerson(ctx context.Context, a Account, psid string) (Pers
 	if answer.Name == "" {
 		answer.Name = strings.TrimSpace(answer.First + " " + answer.Last)
 	}
-	return Person{Name: answer.Name, PictureURL: answer.Picture}, nil
+	return Person{Name: strings.TrimSpace(cut(readable(answer.Name), maxName)), PictureURL: answer.Picture}, nil
 }

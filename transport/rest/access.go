@@ -56,11 +56,19 @@ func (s *server) guard(who access) func(huma.Context, func(huma.Context)) {
 		}
 		principal, user, err := s.authenticate(r)
 		if err != nil {
-			writeProblem(w, problemOf(err))
+			p := s.stranger(r)
+			if p == nil {
+				p = problemOf(err)
+			}
+			writeProblem(w, p)
 			return
 		}
 		req := requestOf(r.Context())
 		req.org, req.user = user.Organization, user.ID
+		if p := s.tooFast(s.limits.users.take(user.ID), limitedUser); p != nil {
+			writeProblem(w, p)
+			return
+		}
 		switch {
 		case user.Status != domain.UserActive:
 			writeProblem(w, problem(http.StatusForbidden, "user_not_active", "The user may not work at present."))

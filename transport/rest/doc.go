@@ -12,7 +12,9 @@
 //
 // Every operation is registered by register, and one that doesn't declare who
 // may call it fails New. Every error becomes an answer in problemOf, and only
-// there. The OpenAPI document is made from the registered operations.
+// there. The OpenAPI document is made from the registered operations; a page
+// that comes with the program shows it. Requests are counted and logged by the
+// route they have, as it was registered, never by their path.
 //
 // # What an answer promises
 //
@@ -28,8 +30,11 @@
 // work at a time, each with up to 1 MiB of body and for up to Config.Timeout;
 // what comes beyond is answered 503. Files come and go as streams, 256 at a time,
 // each for up to five minutes. Handlers that are mounted beside the API
-// pass the same edge and bring their own limits. Wrong passwords are counted by
+// pass the same edge and bring their own limits. A user may call so often in a
+// second, and an address whose callers don't prove to be users (Config.UserRate,
+// Config.AddressRate); 50,000 of each are remembered. Wrong passwords are counted by
 // account and by address ([Throttle]), and only so many are hashed at a time.
 //
-// It imports domain, transport/auth, huma and httprouter.
+// It imports domain, transport/auth, huma, httprouter, gzhttp and Swagger UI's
+// files.
 package rest

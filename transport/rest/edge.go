@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/chatopshub/chatopshub/domain"
@@ -24,6 +26,7 @@ import (
 // the request's own goroutine touches it.
 type request struct {
 	id     string
+	route  string // as it was registered; empty: none was matched
 	client netip.Addr
 	org    domain.OrganizationID // zero until the caller is known
 	user   domain.UserID
@@ -40,22 +43,40 @@ func requestOf(ctx context.Context) *request {
 	return &request{} // not below the edge: in a test of a single operation
 }
 
+// apiPolicy is for answers that no browser is to show: nothing in them may load
+// or run, whatever it is. The page of the documents has a policy of its own.
+const apiPolicy = "default-src 'none'; frame-ancestors 'none'"
+
+// named tells the edge which route a request has.
+func named(route string) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		requestOf(ctx.Context()).route = route
+		next(ctx)
+	}
+}
+
 // edge gives every request an id, an end in the log, and an answer even when
 // it panics.
 func (s *server) edge(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := s.Now()
 		req := &request{id: requestID(r.Header), client: ClientAddress(r, s.TrustedProxies)}
-		rec := &recorder{ResponseWriter: w}
+		rec, outer := &recorder{ResponseWriter: w}, r
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
 		header := rec.Header()
 		header.Set("X-Request-Id", req.id)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer")
 		header.Set("Cache-Control", "no-store")
+		header.Set("Content-Security-Policy", apiPolicy)
+		header.Set("X-Frame-Options", "DENY")
 		defer func() {
 			aborted := s.recovered(recover(), rec, req)
-			s.logRequest(r, rec, req, s.Now().Sub(begin))
+			took := s.Now().Sub(begin)
+			req.route = cmp.Or(req.route, unmatched)
+			outer.Pattern = req.route // what is around us, such as tracing, names the request by it
+			s.metrics.answered(req.route, r.Method, rec, took)
+			s.logRequest(r, rec, req, took)
 			if aborted {
 				panic(http.ErrAbortHandler) // net/http closes the connection and says nothing
 			}
@@ -92,15 +113,16 @@ func (s *server) internal(req *request) *Problem {
 	return &p
 }
 
-// logRequest writes the one line about a request. The query stays out: it can
-// hold what a customer wrote.
+// logRequest writes the one line about a request: the route as it was
+// registered. Path and query stay out: they can hold what a customer wrote, or
+// a signature that opens a file.
 func (s *server) logRequest(r *http.Request, rec *recorder, req *request, took time.Duration) {
-	level := levelOf(r.URL.Path, rec.status)
+	level := levelOf(req.route, rec.status)
 	if !s.Log.Enabled(r.Context(), level) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("request", req.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("request", req.id), slog.String("method", r.Method), slog.String("route", req.route),
 		slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes), slog.Duration("took", took),
 		slog.String("client", req.client.String()),
 	}
@@ -117,15 +139,15 @@ func (s *server) logRequest(r *http.Request, rec *recorder, req *request, took t
 // and webhooks, which come by the thousand, are worth a line when they fail:
 // the metrics count the others. They count all of the sockets' requests: a poll
 // comes for every event, and a refusal for every client that is told to wait.
-func levelOf(path string, status int) slog.Level {
+func levelOf(route string, status int) slog.Level {
 	switch {
-	case path == "/ws", strings.HasPrefix(path, "/socket.io/"):
+	case route == "/ws", route == "/socket.io/":
 		return slog.LevelDebug
 	case status >= http.StatusInternalServerError:
 		return slog.LevelError
 	case status >= http.StatusBadRequest:
 		return slog.LevelInfo
-	case path == healthPath, path == readyPath, strings.HasPrefix(path, webhooksPath):
+	case route == healthPath, route == readyPath, strings.HasPrefix(route, webhooksPath):
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

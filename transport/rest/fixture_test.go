@@ -48,6 +48,10 @@ type fixture struct {
 	presences     fakePresences
 	sessions      *fakeSessions
 	throttle      *fakeThrottle
+	accounts      *fakeAccounts
+	channels      *fakeChannels
+	contacts      *fakeContacts
+	letters       *fakeLetters
 	files         *fakeFiles
 	links         *auth.FileLinks
 }
@@ -67,13 +71,18 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f.agent = f.addUser(f.org, "Ada", domain.RoleAgent)
 	f.admin = f.addUser(f.org, "Grace", domain.RoleAdmin)
 	f.foreigner = f.addUser(newID(f.org), "Mallory", domain.RoleAdmin)
-	f.conversations.org, f.conversations.row = f.org, domain.ConversationView{ID: f.conversation, Organization: f.org, Status: domain.Pending}
+	row := exampleConversation()
+	row.ID, row.Organization, row.Status, row.Holder, row.HolderRef = f.conversation, f.org, domain.Pending, nil, nil
+	row.AssignedAt, row.LastMessage, row.WindowExpiresAt = domain.Timestamp{}, nil, domain.Timestamp{}
+	f.conversations.org, f.conversations.row = f.org, row
 	f.inbox.org = f.org
+	f.administration()
 	f.issuer = &auth.Issuer{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.AccessTokenLabel), TTL: 15 * time.Minute, Now: time.Now}
 	f.config = Config{
 		Inbox: f.inbox, Conversations: f.conversations, Users: f.users, Directory: f.directory, Presences: f.presences,
 		Attachments: f.files, Blobs: f.files, Links: f.links,
 		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2), Throttle: f.throttle, Chain: testChain,
+		Accounts: f.accounts, Relief: f.accounts, Channels: f.channels, Platforms: f.channels, Contacts: f.contacts, DeadLetters: f.letters,
 		Origins: []string{"https://inbox.example.com"}, AccessTTL: 15 * time.Minute,
 		Version: "test", Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now,
 	}
@@ -141,6 +150,7 @@ func (f *fixture) send(r *http.Request) answer {
 	a := answer{status: response.StatusCode, header: response.Header}
 	a.raw, err = io.ReadAll(response.Body)
 	require.NoError(f.t, err)
+	f.fits(r, a)
 	if strings.HasSuffix(a.header.Get("Content-Type"), "json") {
 		require.NoError(f.t, json.Unmarshal(a.raw, &a.body), "%s", a.raw)
 	}
@@ -258,14 +268,18 @@ func (c *fakeConversations) Messages(_ context.Context, org domain.OrganizationI
 	var out []domain.MessageView
 	for _, m := range c.messages {
 		if (before.IsZero() || bytes.Compare(m.ID[:], before[:]) < 0) && len(out) < limit {
-			out = append(out, m)
+			whole := exampleMessage()
+			whole.ID, whole.Body = m.ID, m.Body
+			out = append(out, whole)
 		}
 	}
 	return out, nil
 }
 
 func (c *fakeConversations) Message(_ context.Context, org domain.OrganizationID, id domain.ConversationID, message domain.MessageID) (domain.MessageView, error) {
-	return domain.MessageView{ID: message, Conversation: id}, c.fails(org, id)
+	whole := exampleMessage()
+	whole.ID, whole.Conversation = message, id
+	return whole, c.fails(org, id)
 }
 
 func (c *fakeConversations) Audit(_ context.Context, org domain.OrganizationID, id domain.ConversationID, page domain.Page) ([]domain.AuditView, domain.PageMeta, error) {

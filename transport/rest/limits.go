@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -26,12 +27,13 @@ const (
 // not counted: a busy server lives.
 func (s *server) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/api/") {
+		if !strings.HasPrefix(r.URL.Path, apiPath) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		defer s.inFlight.Add(-1)
 		if s.inFlight.Add(1) > int64(s.MaxInFlight) {
+			s.metrics.limited.WithLabelValues(limitedOverload).Inc()
 			writeProblem(w, busy("overloaded", "Too many calls are at work. This one was not executed; try again.", 1))
 			return
 		}
@@ -61,27 +63,33 @@ func (s *server) deadline(ctx huma.Context, next func(huma.Context)) {
 // readBody reads the body before the typed layer does, which would take a
 // connection that broke for a fault of ours, and would leave its read deadline
 // on the connection, where it cancels the request's context later.
-func readBody(ctx huma.Context, next func(huma.Context)) {
-	r, w, _ := humahttprouter.Unwrap(ctx)
-	body, p := bodyOf(w, r)
-	if p != nil {
-		writeProblem(w, p)
-		return
+func readBody(limit int64) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w, _ := humahttprouter.Unwrap(ctx)
+		body, p := bodyOf(w, r, limit)
+		if p != nil {
+			writeProblem(w, p)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next(ctx)
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	next(ctx)
 }
 
-func bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, *Problem) {
+func bodyOf(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Problem) {
 	control := http.NewResponseController(w)
 	// An error says that the connection has no deadlines: nothing waits then.
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = control.SetReadDeadline(time.Time{})
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err == nil {
+		// Where reading failed the time limit stays: the server would go on to read
+		// the rest, without any.
+		_ = control.SetReadDeadline(time.Time{})
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, problem(http.StatusRequestEntityTooLarge, codeOf(http.StatusRequestEntityTooLarge), "The body is larger than 1 MiB.")
+		return nil, problem(http.StatusRequestEntityTooLarge, codeOf(http.StatusRequestEntityTooLarge), fmt.Sprintf("The body is larger than %d bytes.", limit))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, problem(http.StatusRequestTimeout, codeOf(http.StatusRequestTimeout), "The body didn't come in time.")
 	case err != nil:

@@ -193,7 +193,7 @@ func TestManyBadFieldsAreNamedBriefly(t *testing.T) {
 	for i := range 20_000 {
 		fmt.Fprintf(&body, `"field%d":1,`, i)
 	}
-	a := f.as(f.agent, http.MethodPost, "/api/auth/login", `{`+body.String()+`"`+strings.Repeat("x", 100_000)+`":1}`)
+	a := f.as(f.agent, http.MethodPost, f.path("/api/conversations/{id}/reassign"), `{`+body.String()+`"`+strings.Repeat("x", 100_000)+`":1}`)
 	f.problem(a, 422, "validation_failed")
 	require.Less(t, len(a.raw), 10_000)
 }
@@ -201,21 +201,25 @@ func TestManyBadFieldsAreNamedBriefly(t *testing.T) {
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	post := func(contentType, body string) answer {
-		r := f.request(http.MethodPost, "/api/auth/login", strings.NewReader(body))
+	postTo := func(path, contentType, body string) answer {
+		r := f.request(http.MethodPost, f.path(path), strings.NewReader(body))
 		r.Header.Set("Content-Type", contentType)
+		r.Header.Set("Authorization", "Bearer "+f.token(f.agent))
 		return f.send(r)
 	}
+	post := func(contentType, body string) answer { return postTo("/api/auth/login", contentType, body) }
 	fill := func(size int) string {
 		const frame = `{"email":"a@b","password":""}`
 		return `{"email":"a@b","password":"` + strings.Repeat("x", size-len(frame)) + `"}`
 	}
-	f.problem(post("application/json", fill(maxBody)), 422, "validation_failed")
-	f.problem(post("application/json", fill(maxBody+1)), 413, "too_large")
+	for path, limit := range map[string]int{"/api/auth/login": maxCredentials, "/api/conversations/{id}/reassign": maxBody} {
+		f.problem(postTo(path, "application/json", fill(limit)), 422, "validation_failed")
+		f.problem(postTo(path, "application/json", fill(limit+1)), 413, "too_large")
+	}
 	f.problem(post("text/plain", `{}`), 415, "unsupported_media_type")
 	f.problem(post("application/x-www-form-urlencoded", `a=b`), 415, "unsupported_media_type")
 	f.problem(post("application/json; charset=latin1", `{}`), 415, "unsupported_media_type")
 	f.problem(post("Application/JSON; charset=UTF-8", `{}`), 422, "validation_failed")
 	f.problem(post("", `{}`), 422, "validation_failed")
-	f.problem(post("application/json", strings.Repeat("[", 100_000)), 400, "malformed")
+	f.problem(post("application/json", strings.Repeat("[", 10_000)), 400, "malformed")
 }

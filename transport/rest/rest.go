@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humahttprouter"
 	"github.com/julienschmidt/httprouter"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chatopshub/chatopshub/transport/auth"
 )
@@ -29,6 +30,12 @@ type Config struct {
 	Tokens        Tokens
 	Passwords     Passwords
 	Throttle      Throttle
+	Accounts      Accounts
+	Relief        Relief
+	Channels      Channels
+	Platforms     Platforms
+	Contacts      Contacts
+	DeadLetters   DeadLetters
 	Attachments   Attachments
 	Blobs         Blobs
 	// Links makes and checks the signed addresses of files.
@@ -60,9 +67,15 @@ type Config struct {
 	// memory, and the 1,000 agents of a large organization may all click at once.
 	MaxInFlight int
 
-	Version string // of the program, for the OpenAPI document
-	Log     *slog.Logger
-	Now     func() time.Time
+	// UserRate and AddressRate are how many calls a second a user, and an address
+	// whose caller doesn't prove to be one, may make; ten seconds' worth may come
+	// at once, more are answered 429. 0: no limit. Probes don't count.
+	UserRate, AddressRate int
+
+	Version    string                // of the program, for the OpenAPI document
+	Registerer prometheus.Registerer // nil: metrics are kept and not shown
+	Log        *slog.Logger
+	Now        func() time.Time
 }
 
 // validate fills in the defaults and names what is missing.
@@ -71,14 +84,15 @@ func (c *Config) validate() error {
 	var errs []error
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"Throttle", "Attachments", "Blobs", "Links", "Chain", "AccessTTL", "Log", "Now",
+		"Throttle", "Accounts", "Relief", "Channels", "Platforms", "Contacts", "DeadLetters", "Attachments", "Blobs", "Links",
+		"Chain", "AccessTTL", "Log", "Now",
 	} {
 		if v.FieldByName(name).IsZero() {
 			errs = append(errs, fmt.Errorf("%s is not set", name))
 		}
 	}
-	if c.Timeout < 0 || c.MaxInFlight < 0 {
-		errs = append(errs, errors.New("a negative Timeout or MaxInFlight means nothing"))
+	if c.Timeout < 0 || c.MaxInFlight < 0 || c.UserRate < 0 || c.AddressRate < 0 {
+		errs = append(errs, errors.New("a negative Timeout, MaxInFlight, UserRate or AddressRate means nothing"))
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
@@ -96,7 +110,11 @@ type server struct {
 	api      huma.API
 	ready    readiness
 	document document
+	assets   map[string]asset
+	limits   limits
+	metrics  *metrics
 	inFlight atomic.Int64
+	routes   []operation // as registered
 	// transferring is how many files come and go.
 	transferring atomic.Int64
 	errs         []error // what is wrong with the operations that were registered
@@ -110,7 +128,11 @@ func New(config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the REST API: %w", err)
 	}
-	return s.edge(s.beside(s.admit(checkQuery(s.router)))), nil
+	pack, err := packer()
+	if err != nil {
+		return nil, fmt.Errorf("build the REST API: %w", err)
+	}
+	return s.edge(s.beside(pack(s.admit(checkQuery(s.router))))), nil
 }
 
 // beside sends requests for what is mounted there, and all others to the API.
@@ -118,10 +140,11 @@ func New(config Config) (http.Handler, error) {
 func (s *server) beside(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler, longest := api, 0
+		req := requestOf(r.Context())
 		for path, mounted := range s.Beside {
 			below := strings.HasSuffix(path, "/") && strings.HasPrefix(r.URL.Path, path)
 			if len(path) > longest && (below || r.URL.Path == path) {
-				handler, longest = mounted, len(path)
+				handler, longest, req.route = mounted, len(path), path
 			}
 		}
 		handler.ServeHTTP(w, r)
@@ -133,9 +156,16 @@ func newServer(config Config) (*server, error) {
 		return nil, err
 	}
 	s := &server{Config: config, router: newRouter()}
+	var err error
+	if s.metrics, err = newMetrics(s.Registerer, func() float64 { return float64(s.inFlight.Load()) }); err != nil {
+		return nil, err
+	}
+	if s.limits, err = newLimits(s.UserRate, s.AddressRate, s.Now); err != nil {
+		return nil, err
+	}
 	s.ready = readiness{checks: s.Checks, now: s.Now, log: s.Log}
 	s.api = humahttprouter.New(s.router, apiConfig(s.Version))
-	s.routes()
+	s.addRoutes()
 	if err := errors.Join(s.errs...); err != nil {
 		return nil, err
 	}

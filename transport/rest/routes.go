@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -15,6 +17,7 @@ import (
 const (
 	healthPath = "/healthz"
 	readyPath  = "/readyz"
+	apiPath    = "/api/"
 	// webhooksPath is what the platforms' callback URLs begin with; they are
 	// served beside the API.
 	webhooksPath = "/api/webhooks/"
@@ -29,15 +32,19 @@ type operation struct {
 	tag     string
 	summary string
 	about   string
-	refuses []int // statuses beyond those that every operation of its kind has
-	example any   // of the answer
-	status  int   // of the answer; 0: 200
+	refuses []int  // statuses beyond those that every operation of its kind has
+	takes   any    // example of the body; nil: takes none
+	example any    // of the answer
+	media   string // of the answer; empty: JSON
+	maxBody int64  // bytes; 0: 1 MiB
+	alike   []int  // statuses of a GET that come with the same body as 200
+	status  int    // of success; 0: 200
 	// transfer marks an operation that reads or writes a file itself.
 	transfer bool
 }
 
-// routes registers every operation.
-func (s *server) routes() {
+// addRoutes registers every operation.
+func (s *server) addRoutes() {
 	agents := only(domain.RoleAgent, domain.RoleAdmin)
 
 	s.sessionRoutes(agents)
@@ -70,6 +77,10 @@ func (s *server) routes() {
 	}, s.listAgents)
 
 	s.commands(agents)
+	s.userRoutes()
+	s.channelRoutes(agents)
+	s.contactRoutes(agents)
+	s.deadLetterRoutes()
 	s.attachmentRoutes(agents)
 
 	register(s, operation{
@@ -78,16 +89,11 @@ func (s *server) routes() {
 	}, s.health)
 	register(s, operation{
 		access: anyone(), method: http.MethodGet, path: readyPath, id: "ready", tag: "Operations",
-		summary: "The server can do its work", about: "503 names the part that fails.", example: exampleReady(),
+		summary: "The server can do its work", about: "503 names the part that fails.",
+		example: exampleReady(), alike: []int{503},
 	}, s.readyz)
-	register(s, operation{
-		access: anyone(), method: http.MethodGet, path: "/api/docs/openapi.json", id: "openapiJSON", tag: "Operations",
-		summary: "This document as JSON",
-	}, s.openapiJSON)
-	register(s, operation{
-		access: anyone(), method: http.MethodGet, path: "/api/docs/openapi.yaml", id: "openapiYAML", tag: "Operations",
-		summary: "This document as YAML",
-	}, s.openapiYAML)
+	s.docsRoutes()
+	s.describeWebhooks()
 }
 
 // commands registers what agents ask of a conversation: each answers the row
@@ -108,7 +114,9 @@ func (s *server) commands(who access) {
 		func(by domain.Caller) domain.Command { return domain.Reopen{By: by} })
 	add("read", "Mark everything as read", "For the holder; for ADMIN where nobody holds it.",
 		func(by domain.Caller) domain.Command { return domain.Read{By: by} })
-	register(s, s.commandOperation(who, "reassign", "Give the conversation to another agent", "For its holder and ADMIN."), s.reassign)
+	reassign := s.commandOperation(who, "reassign", "Give the conversation to another agent", "For its holder and ADMIN.")
+	reassign.takes = map[string]any{"agentId": exampleAgentRef().ID}
+	register(s, reassign, s.reassign)
 }
 
 func (s *server) commandOperation(who access, name, summary, about string) operation {
@@ -127,25 +135,63 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		return
 	}
 	described := huma.Operation{
-		OperationID: op.id, DefaultStatus: cmp.Or(op.status, http.StatusOK), Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
+		OperationID: op.id, DefaultStatus: cmp.Or(op.status, http.StatusOK), Method: op.method, Path: op.path,
+		Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody sees to both
 	}
 	refuses := append([]int{500}, op.refuses...)
+	described.Middlewares = append(described.Middlewares, named(op.path))
+	if strings.HasPrefix(op.path, apiPath) { // the probes are neither counted nor refused
+		refuses = append(refuses, 400, 422, 429, 503)
+		if op.access.public {
+			described.Middlewares = append(described.Middlewares, s.limitStrangers)
+		}
+	}
 	if !op.access.public {
 		described.Security = []map[string][]string{{bearerScheme: {}}}
 		described.Middlewares = append(described.Middlewares, s.guard(op.access))
-		refuses = append(refuses, 401, 403, 422)
+		refuses = append(refuses, 401, 403)
 	}
 	switch {
 	case op.transfer:
 		described.Middlewares = append(described.Middlewares, s.transfers)
-	case op.method == http.MethodPost:
-		described.Middlewares = append(described.Middlewares, s.deadline, readBody)
-		refuses = append(refuses, 400, 408, 413, 415, 422)
+	case takesBody(op.method):
+		described.Middlewares = append(described.Middlewares, s.deadline, readBody(cmp.Or(op.maxBody, maxBody)))
+		refuses = append(refuses, 408, 413, 415)
 	default:
 		described.Middlewares = append(described.Middlewares, s.deadline)
 	}
 	slices.Sort(refuses)
 	described.Responses = responses(s.api.OpenAPI(), described.DefaultStatus, op.example, slices.Compact(refuses))
+	if op.media != "" {
+		described.Responses["200"] = &huma.Response{Content: map[string]*huma.MediaType{op.media: {}}}
+	}
 	huma.Register(s.api, described, wrap(operate))
+	s.routes = append(s.routes, op)
+	registered := operationOf(s.api.OpenAPI().Paths[op.path], op.method)
+	for _, status := range op.alike {
+		described := *described.Responses["200"]
+		described.Description = http.StatusText(status)
+		registered.Responses[strconv.Itoa(status)] = &described
+	}
+	if op.takes != nil {
+		registered.RequestBody.Content["application/json"].Example = op.takes
+	}
+}
+
+func takesBody(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
+
+// operationOf is the document's operation of a method.
+func operationOf(item *huma.PathItem, method string) *huma.Operation {
+	switch method {
+	case http.MethodGet:
+		return item.Get
+	case http.MethodPatch:
+		return item.Patch
+	case http.MethodDelete:
+		return item.Delete
+	}
+	return item.Post
 }

@@ -17,10 +17,12 @@ import (
 // Config is what a Server is made of. Zero fields take their default; those
 // without one are required.
 type Config struct {
-	Authenticator Authenticator         // required
-	Application   Application           // required
-	Registerer    prometheus.Registerer // required
-	Logger        *slog.Logger          // required
+	Authenticator Authenticator // required
+	Application   Application   // required
+	// Tracer records deliveries of single events; nil: nothing is recorded.
+	Tracer     Tracer
+	Registerer prometheus.Registerer // required
+	Logger     *slog.Logger          // required
 
 	// Feed and Records let lost sockets come back with all they missed, within
 	// RecoveryWindow. Without one of them clients start afresh, and a gap in the

@@ -17,6 +17,7 @@ var (
 // hub knows which sockets of this node are in which rooms. Rooms belong to an
 // organization: the same name in another one is another room.
 type hub struct {
+	tracer    Tracer // or nil
 	mu        sync.RWMutex
 	audiences map[domain.OrganizationID]*audience
 }
@@ -31,7 +32,9 @@ type membership struct {
 	pending  []frame // of the delivery that is under way
 }
 
-func newHub() *hub { return &hub{audiences: map[domain.OrganizationID]*audience{}} }
+func newHub(t Tracer) *hub {
+	return &hub{tracer: t, audiences: map[domain.OrganizationID]*audience{}}
+}
 
 // enter makes room for the socket in the audience of its organization; attach
 // or resume must follow, and detach in the end.
@@ -41,7 +44,7 @@ func (h *hub) enter(s *socket) {
 	defer h.mu.Unlock()
 	a := h.audiences[id]
 	if a == nil {
-		a = &audience{rooms: map[domain.Room]map[*socket]struct{}{}}
+		a = &audience{tracer: h.tracer, rooms: map[domain.Room]map[*socket]struct{}{}}
 		h.audiences[id] = a
 	}
 	a.entered++

@@ -38,6 +38,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "chatopshub_socket_feed_gaps_total", Help: "Times that events of a feed were missing and had to be asked for.",
 		}),
 	}
+	for _, cut := range []Reason{ReasonSlowConsumer, ReasonRateLimited} {
+		m.ended.WithLabelValues(cut.String()) // shown from the beginning: the first one must not go unseen
+	}
 	for _, c := range []prometheus.Collector{m.sockets, m.delivered, m.ended, m.refused, m.connects, m.gaps} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register socket metrics: %w", err)

@@ -54,7 +54,7 @@ func New(config Config) (*Server, error) {
 		origins:  origins,
 		upgrader: [dialects]*gws.Upgrader{newUpgrader(config.MaxPayload), newUpgrader(config.MaxPayload, bearer)},
 		gatherer: newGatherer(),
-		hub:      newHub(),
+		hub:      newHub(config.Tracer),
 		registry: newRegistry(config.Limits),
 		wheel:    startWheel(),
 		metrics:  m,

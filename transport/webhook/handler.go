@@ -57,6 +57,12 @@ type Secrets struct {
 	AppSecret   []byte // of the Meta app; channels without a secret of their own are bound to it
 }
 
+// Tracer records the ways of single POSTs; cmd's OpenTelemetry is it.
+type Tracer interface {
+	// Step records a step of what ctx belongs to.
+	Step(ctx context.Context, step string) (end func())
+}
+
 // Config is what a Handler needs.
 type Config struct {
 	WhatsApp    Secrets
@@ -67,6 +73,7 @@ type Config struct {
 	DeadLetters DeadLetters
 	Logger      *slog.Logger
 	Registerer  prometheus.Registerer
+	Tracer      Tracer // nil: nothing is recorded
 	Now         func() time.Time
 
 	// MaxInFlight and MaxInFlightBytes bound the POSTs that are being worked on;
@@ -102,7 +109,7 @@ func New(c Config) (*Handler, error) {
 	gate := &gate{maxPosts: c.MaxInFlight, maxBytes: c.MaxInFlightBytes}
 	shared := endpoint{
 		channels: c.Channels, inbox: c.Inbox, deadLetters: c.DeadLetters,
-		log: c.Logger, metrics: m, now: c.Now, gate: gate, deadline: deadline,
+		log: c.Logger, metrics: m, tracer: c.Tracer, now: c.Now, gate: gate, deadline: deadline,
 	}
 	whatsApp, messenger := shared, shared
 	whatsApp.provider, whatsApp.secrets, whatsApp.path, whatsApp.parse = domain.WhatsApp, c.WhatsApp, pathWhatsApp, parseWhatsApp
@@ -128,6 +135,7 @@ type endpoint struct {
 	deadLetters DeadLetters
 	log         *slog.Logger
 	metrics     *metrics
+	tracer      Tracer
 	now         func() time.Time
 	gate        *gate
 	deadline    time.Duration
@@ -188,11 +196,19 @@ func (e *endpoint) post(w http.ResponseWriter, r *http.Request) answer {
 	if !ok {
 		return answerUnauthorized
 	}
-	if err := e.settle(ctx, r.Header, secret, e.parse(body)); err != nil {
+	if err := e.settle(ctx, r.Header, secret, e.normalize(ctx, body)); err != nil {
 		e.log.Warn("webhook not taken, the platform will repeat it", "provider", e.provider, "error", err)
 		return answerUnavailable
 	}
 	return answerTaken
+}
+
+// normalize takes the body apart.
+func (e *endpoint) normalize(ctx context.Context, body []byte) []piece {
+	if e.tracer != nil {
+		defer e.tracer.Step(ctx, "webhook normalize")()
+	}
+	return e.parse(body)
 }
 
 // readBody reads at most MaxBody bytes, and not for longer than ctx lets. The

@@ -38,10 +38,29 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Help: "Elements kept as dead letters, by reason.",
 		}, []string{"provider", "reason"}),
 	}
+	m.begin()
 	return m, errors.Join(
 		registerer.Register(m.posts), registerer.Register(m.seconds),
 		registerer.Register(m.elements), registerer.Register(m.deadLetters),
 	)
+}
+
+// begin shows what alarms rest on from the beginning: a series that appears with
+// its first event hides that event from whoever compares.
+func (m *metrics) begin() {
+	for _, provider := range []domain.Provider{domain.WhatsApp, domain.Messenger} {
+		for _, a := range []answer{answerTaken, answerUnauthorized, answerOverloaded, answerUnavailable} {
+			m.posts.WithLabelValues(string(provider), a.result)
+		}
+		m.seconds.WithLabelValues(string(provider))
+		m.elements.WithLabelValues(string(provider), "message", outcomeDelivered)
+		for _, reason := range []string{
+			reasonMalformed, reasonUnknownObject, reasonUnknownField, reasonUnknownEvent, reasonNoID, reasonNoSender, reasonNoTarget,
+			reasonTooMany, reasonPanic, reasonUnknownChannel, reasonUntrusted, reasonRefused, reasonUnknownTarget,
+		} {
+			m.deadLetters.WithLabelValues(string(provider), reason)
+		}
+	}
 }
 
 func (m *metrics) post(provider domain.Provider, result string, took time.Duration) {

@@ -77,7 +77,7 @@ func (s *Server) account(next func(http.ResponseWriter, *http.Request, *account)
 		case a == nil:
 			Failure(190, 0, "Invalid OAuth access token - Cannot parse access token").write(w, "")
 			return
-		case !s.proved(r):
+		case !s.proved(r, a.Provider):
 			Failure(100, 0, "Invalid appsecret_proof provided in the API argument").write(w, "")
 			return
 		case !strings.HasSuffix(r.URL.Path, "/messages") && !s.counted(w, r, a):
@@ -90,7 +90,7 @@ func (s *Server) account(next func(http.ResponseWriter, *http.Request, *account)
 // counted writes a call down that isn't a message, and lets the plan have its
 // way with it; false: it is answered.
 func (s *Server) counted(w http.ResponseWriter, r *http.Request, a *account) bool {
-	c := s.note(Call{Provider: a.Provider, Account: a.ID, Kind: kindOf(r), At: time.Now()})
+	c := s.note(Call{Provider: a.Provider, Account: a.ID, Kind: kindOf(r), Object: r.PathValue("object"), At: time.Now()})
 	return s.play(w, r, c, s.plan(c))
 }
 
@@ -118,12 +118,13 @@ func (s *Server) owner(token string) *account {
 }
 
 // proved checks appsecret_proof where a call has one.
-func (s *Server) proved(r *http.Request) bool {
+func (s *Server) proved(r *http.Request, p Provider) bool {
 	proof := r.URL.Query().Get("appsecret_proof")
-	if proof == "" || s.cfg.AppSecret == "" {
+	secret := s.secret(p)
+	if proof == "" || secret == "" {
 		return true
 	}
-	mac := hmac.New(sha256.New, []byte(s.cfg.AppSecret))
+	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(tokenOf(r)))
 	return proof == hex.EncodeToString(mac.Sum(nil))
 }

@@ -21,7 +21,6 @@ const inFlight = 32
 // One goroutine waits for what is due; each post in flight has one of its own.
 // close ends them all.
 type courier struct {
-	secret string
 	retry  time.Duration
 	client *http.Client
 	ctx    context.Context // of the courier's life: posts end with it
@@ -40,6 +39,7 @@ type courier struct {
 // letter is one webhook.
 type letter struct {
 	url   string
+	key   string // it is signed with
 	body  []byte
 	due   time.Time
 	order uint64 // among those due at the same time
@@ -48,10 +48,10 @@ type letter struct {
 	then  []*letter     // posted after it, whenever they are due; guarded by the courier's lock
 }
 
-func newCourier(secret string, retry time.Duration) *courier {
+func newCourier(retry time.Duration) *courier {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &courier{
-		secret: secret, retry: retry, ctx: ctx, cancel: cancel,
+		retry: retry, ctx: ctx, cancel: cancel,
 		client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 			MaxIdleConnsPerHost: inFlight, IdleConnTimeout: 30 * time.Second,
 		}},
@@ -63,8 +63,8 @@ func newCourier(secret string, retry time.Duration) *courier {
 
 // add has a webhook posted at a time, and not before another was taken; nil:
 // it waits for none.
-func (c *courier) add(url string, at time.Time, body []byte, after *letter) *letter {
-	l := &letter{url: url, body: body, due: at, taken: make(chan struct{})}
+func (c *courier) add(url, key string, at time.Time, body []byte, after *letter) *letter {
+	l := &letter{url: url, key: key, body: body, due: at, taken: make(chan struct{})}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending++
@@ -163,7 +163,7 @@ func (c *courier) post(l *letter) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	mac := hmac.New(sha256.New, []byte(c.secret))
+	mac := hmac.New(sha256.New, []byte(l.key))
 	mac.Write(l.body)
 	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
 	resp, err := c.client.Do(req)

@@ -13,6 +13,9 @@ type Customer struct {
 	Number string // WhatsApp: digits; empty for who hides it
 	UserID string // WhatsApp: business-scoped user id; empty for who has none yet
 	PSID   string // Messenger
+	// Private hides the profile (Messenger): looking it up fails, as it does for
+	// who has signed up by phone number.
+	Private bool
 }
 
 // Habits is what customers do with what they get. Everything is told by

@@ -27,6 +27,7 @@ type Call struct {
 	Account   string
 	Kind      Kind
 	Recipient string
+	Object    string // in the address, of a call that isn't about a message
 	At        time.Time
 }
 

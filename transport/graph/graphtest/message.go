@@ -80,9 +80,15 @@ func (s *Server) keep(a *account, in incoming, sequence int) (t Taken, first <-c
 	s.heard[t.Recipient]++
 	t.Nth = s.heard[t.Recipient]
 	s.taken.add(t)
+	s.change()
+	return t, s.react(t), nil
+}
+
+// change wakes who waits for something to be taken or shown. The caller holds
+// the lock.
+func (s *Server) change() {
 	close(s.changed)
 	s.changed = make(chan struct{})
-	return t, s.react(t), nil
 }
 
 func messageID(p Provider, id string) string {
@@ -276,6 +282,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, a *account, action 
 	}
 	s.mu.Lock()
 	s.actions.add(action)
+	s.change()
 	s.mu.Unlock()
 	answer(w, http.StatusOK, done)
 }

@@ -44,6 +44,14 @@ func (s *Server) describeCustomer(w http.ResponseWriter, psid string) bool {
 	if !ok {
 		return false
 	}
+	switch {
+	case c.Private:
+		Failure(100, 2018218, "(#100) No profile available for this user.").write(w, "")
+		return true
+	case c.Name == "":
+		answer(w, http.StatusOK, map[string]any{}) // as seen of people who hide it
+		return true
+	}
 	first, last, _ := strings.Cut(c.Name, " ")
 	answer(w, http.StatusOK, map[string]any{"id": psid, "name": c.Name, "first_name": first, "last_name": last})
 	return true
@@ -106,11 +114,11 @@ func (s *Server) SetSubscription(accountID string, fields []string) {
 
 // debugToken answers 200 for dead tokens too, as the real one does.
 func (s *Server) debugToken(w http.ResponseWriter, r *http.Request) {
-	if tokenOf(r) != s.cfg.AppID+"|"+s.cfg.AppSecret {
+	a := s.owner(r.URL.Query().Get("input_token"))
+	if !s.isApp(tokenOf(r)) {
 		Failure(190, 0, "Invalid OAuth access token.").write(w, "")
 		return
 	}
-	a := s.owner(r.URL.Query().Get("input_token"))
 	if a == nil {
 		answer(w, http.StatusOK, map[string]any{"data": map[string]any{
 			"app_id": s.cfg.AppID, "is_valid": false, "scopes": []string{},
@@ -125,4 +133,14 @@ func (s *Server) debugToken(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"data": map[string]any{
 		"app_id": s.cfg.AppID, "type": kind, "is_valid": true, "expires_at": 0, "scopes": scopes,
 	}})
+}
+
+// isApp reports whether it is the token of an app that the server plays.
+func (s *Server) isApp(token string) bool {
+	for _, p := range []Provider{WhatsApp, Messenger} {
+		if token == s.cfg.AppID+"|"+s.secret(p) {
+			return true
+		}
+	}
+	return false
 }

@@ -31,8 +31,9 @@ type Config struct {
 	Seed      uint64              // the same seed, the same ids, faults and habits
 	AppID     string              // of the Meta app; 1517776481860111
 	AppSecret string              // signs webhooks, and checks appsecret_proof where a call has one
+	Secrets   map[Provider]string // likewise, of a platform that has another Meta app; the others have AppSecret
 	Accounts  []Account           // numbers and pages
-	Webhooks  map[Provider]string // addresses that webhooks are posted to; a platform without one tells nobody
+	Webhooks  map[Provider]string // addresses that webhooks are posted to, until SetWebhooks; a platform without one tells nobody
 	Retry     time.Duration       // before a webhook that wasn't answered 200 is posted again; 100 ms, doubling up to 50 times that
 	Plan      Plan                // what goes wrong; nil: nothing
 	Habits    Habits              // what customers do with what they get
@@ -76,7 +77,8 @@ type Server struct {
 	asked     map[string]int // message calls by recipient
 	sequence  int            // of calls
 	ids       uint64
-	changed   chan struct{} // closed and renewed when something was taken
+	changed   chan struct{} // closed and renewed when something was taken or shown
+	webhooks  map[Provider]string
 }
 
 // account is an Account with what happens to it.
@@ -97,7 +99,7 @@ func Start(cfg Config) (*Server, error) {
 		cfg: cfg, closing: make(chan struct{}), changed: make(chan struct{}),
 		accounts: map[string]*account{}, customers: map[string]Customer{}, heard: map[string]int{}, asked: map[string]int{},
 		calls: ring[Call]{most: cfg.Keep}, taken: ring[Taken]{most: cfg.Keep}, actions: ring[Action]{most: cfg.Keep},
-		files: newFiles(),
+		files: newFiles(), webhooks: cfg.Webhooks,
 	}
 	for _, a := range cfg.Accounts {
 		if a.ID == "" || a.Token == "" || a.Provider != WhatsApp && a.Provider != Messenger {
@@ -113,7 +115,7 @@ func Start(cfg Config) (*Server, error) {
 	if s.listener = listener; cfg.TLS != nil {
 		s.listener = tls.NewListener(listener, cfg.TLS)
 	}
-	s.post = newCourier(cfg.AppSecret, cfg.Retry)
+	s.post = newCourier(cfg.Retry)
 	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second}
 	s.serving.Go(func() {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -121,6 +123,22 @@ func Start(cfg Config) (*Server, error) {
 		}
 	})
 	return s, nil
+}
+
+// SetWebhooks says where webhooks are posted to from now on: for a server that
+// needs the address of this one before it has its own.
+func (s *Server) SetWebhooks(to map[Provider]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.webhooks = to
+}
+
+// secret is the app secret of a platform.
+func (s *Server) secret(p Provider) string {
+	if secret, ok := s.cfg.Secrets[p]; ok {
+		return secret
+	}
+	return s.cfg.AppSecret
 }
 
 // URL is the base address of the API, without version.

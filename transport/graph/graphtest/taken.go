@@ -71,6 +71,14 @@ func (s *Server) Forgotten() int {
 	return s.taken.forgotten
 }
 
+// Changed is closed when a message is taken, or something else is shown, from
+// now on.
+func (s *Server) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
 // AwaitTaken waits until at least n messages were taken since the start.
 func (s *Server) AwaitTaken(ctx context.Context, n int) error {
 	for {

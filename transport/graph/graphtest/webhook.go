@@ -10,13 +10,14 @@ import (
 )
 
 // tell posts a webhook at a time and not before another was taken, if the
-// platform has an address for them; nil where nobody is told.
+// platform has an address for them; nil where nobody is told. The caller holds
+// the lock.
 func (s *Server) tell(p Provider, at time.Time, body []byte, after *letter) *letter {
-	url := s.cfg.Webhooks[p]
+	url := s.webhooks[p]
 	if url == "" {
 		return nil
 	}
-	return s.post.add(url, at, body, after)
+	return s.post.add(url, s.secret(p), at, body, after)
 }
 
 // numberEvent is a POST with one change of a number.

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+)
+
+// contractChecker holds every answer that a test gets to the document that the
+// server itself serves.
+type contractChecker struct {
+	t    testing.TB
+	next http.RoundTripper
+
+	mu       sync.Mutex
+	document *openapi3.T
+	router   routers.Router
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c *contractChecker) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := c.next.RoundTrip(r)
+	if err != nil || !strings.HasPrefix(r.URL.Path, "/api/") || answer.StatusCode == http.StatusRequestHeaderFieldsTooLarge {
+		// Too long a URL is refused by net/http, before anything of ours sees it.
+		return answer, err
+	}
+	body, err := io.ReadAll(answer.Body)
+	if closeErr := answer.Body.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(body))
+	router, err := c.contract(r.Context(), r.URL.Scheme+"://"+r.URL.Host)
+	if err != nil {
+		return answer, nil //nolint:nilerr // the server was stopped: tests do so
+	}
+	if err := checkContract(router, r, answer, body); err != nil {
+		c.t.Errorf("%s %s: %d %.500s doesn't fit the document: %v", r.Method, r.URL.Path, answer.StatusCode, body, err)
+	}
+	return answer, nil
+}
+
+func (c *contractChecker) contract(ctx context.Context, url string) (routers.Router, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.router != nil {
+		return c.router, nil
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/docs/openapi.json", nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.next.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("get the document: %d %w", answer.StatusCode, err)
+	}
+	if c.document, err = openapi3.NewLoader().LoadFromData(text); err != nil {
+		return nil, err
+	}
+	c.router, err = legacy.NewRouter(c.document)
+	return c.router, err
+}
+
+func checkContract(router routers.Router, r *http.Request, answer *http.Response, body []byte) error {
+	route, params, err := router.FindRoute(r)
+	if err != nil || strings.HasSuffix(r.URL.Path, "/") {
+		return nil //nolint:nilerr // what no operation takes isn't described
+	}
+	for _, value := range params {
+		if value == "" {
+			return nil
+		}
+	}
+	return openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+		Status:                 answer.StatusCode, Header: answer.Header, Body: io.NopCloser(bytes.NewReader(body)),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	})
+}
