@@ -31,5 +31,5 @@ func TestWhatACommandLacksIsAskedFor(t *testing.T) {
 	w := work{stash: all}
 	want, tasks := w.lacking()
 	require.Equal(t, len(all), tasks)
-	require.Equal(t, 6, size(want))
+	require.Equal(t, 6, want.Len())
 }

@@ -56,22 +56,19 @@ func (c *conversation) learn(self Self) {
 		w.waits = nothing
 		return
 	}
-	w.waits, w.asked = messages, w.asked+size(want)
+	w.waits, w.asked = messages, w.asked+want.Len()
 	system, lineage, pid := c.all.system, w.lineage, self.PID
 	c.all.cfg.Loader.LoadMessages(c.state.ID, c.state.Channel, want, func(found []domain.Message, err error) {
 		system.Tell(pid, messagesLoaded{lineage, want, tasks, found, err})
 	})
 }
 
-// size is how many messages t names, or requests for some.
-func size(t domain.Targets) int { return len(t.ProviderIDs) + len(t.IDs) + len(t.Requests) }
-
 // lacking is what the first tasks of the stash have to know and don't, each
 // message once, and how many tasks these are.
 func (w *work) lacking() (want domain.Targets, tasks int) {
 	var named domain.MessageSet
 	for _, t := range w.stash {
-		if tasks > 0 && (tasks == w.reach || size(want) >= maxAsked) {
+		if tasks > 0 && (tasks == w.reach || want.Len() >= maxAsked) {
 			break
 		}
 		tasks++

@@ -97,8 +97,8 @@ func (s *source) checkTogether(c Config) {
 	}
 }
 
-// checkBuild is honest about variables whose feature this build doesn't have.
-// Whoever sets one relies on it, so to start without would be a lie.
+// checkBuild is honest about variables whose feature this build doesn't have:
+// whoever sets one relies on it, so to start without would be a lie.
 func (s *source) checkBuild(c Config) {
 	if c.Cluster.Addr != "" {
 		s.problem("CLUSTER_ADDR: cluster mode is not part of this build, leave it unset")

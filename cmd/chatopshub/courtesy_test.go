@@ -36,8 +36,8 @@ type chat struct {
 	id domain.ConversationID
 }
 
-// writes has a customer write to the number or the page.
-func (c *centre) writes(account string, who graphtest.Customer, text string) {
+// hears has a customer write to the number or the page.
+func (c *centre) hears(account string, who graphtest.Customer, text string) {
 	c.t.Helper()
 	_, err := c.platform.Write(account, who, text)
 	require.NoError(c.t, err)
@@ -112,10 +112,10 @@ func TestTheHolderIsSeenReadingAndTyping(t *testing.T) {
 	boss := c.tenantRows.agent("Grace", domain.RoleAdmin)
 	awaitAgent(t, c.program, c.tenantRows, boss)
 	h := chat{c, c.conversationOf(customer(1).Number)}
-	c.writes(testNumber, customer(1), "hello")
+	c.hears(testNumber, customer(1), "hello")
 	h.asks(boss, "read", http.StatusOK) // nobody holds it
 	h.asks(c.agent, "accept", http.StatusOK)
-	c.writes(testNumber, customer(1), "are you there?")
+	c.hears(testNumber, customer(1), "are you there?")
 	h.asks(boss, "read", http.StatusForbidden)
 
 	mine, others := dialSocket(t, c.program, c.agent.token), dialSocket(t, c.program, boss.token)
@@ -145,7 +145,7 @@ func TestMessengerShowsTypingAndReading(t *testing.T) {
 	t.Parallel()
 	c, page := openBoth(t, graphtest.Config{})
 	dana := graphtest.Customer{Name: "Dana Okafor", PSID: "7412589630147852"}
-	c.writes(testPage, dana, "hello")
+	c.hears(testPage, dana, "hello")
 	h := chat{c, domain.ConversationIDFor(page, domain.ContactIDFor(c.org, domain.Messenger, dana.PSID))}
 	h.asks(c.agent, "accept", http.StatusOK)
 	mine := dialSocket(t, c.program, c.agent.token)
@@ -183,7 +183,7 @@ func TestPeopleOnMessengerGetTheirNames(t *testing.T) {
 	watcher := dialSocket(t, c.program, c.agent.token)
 	for _, text := range []string{"hello", "hello?", "anybody?"} {
 		for _, who := range people {
-			c.writes(testPage, who, text)
+			c.hears(testPage, who, text)
 		}
 	}
 	name := func(psid string) string {
@@ -202,7 +202,7 @@ func TestPeopleOnMessengerGetTheirNames(t *testing.T) {
 		return false
 	}, 10*time.Second, 5*time.Millisecond, "agents are never told of it")
 	for _, who := range people {
-		c.writes(testPage, who, "still here")
+		c.hears(testPage, who, "still here")
 	}
 	require.Empty(t, name("1002"))
 	require.Empty(t, name("1003"))

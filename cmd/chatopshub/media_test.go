@@ -307,6 +307,11 @@ func TestACrashBetweenMessageAndFileLosesNone(t *testing.T) {
 	delete(message, "text")
 	message["type"], message["image"] = "image", map[string]any{"id": media, "mime_type": "image/png"}
 	deliver(t, c.client, first.url, webhooktest.WhatsApp(c.rows.account, webhooktest.WhatsAppContact(customer), message))
+	// Not in the middle of an attempt, which River gives to somebody else only
+	// after minutes.
+	require.Eventually(t, func() bool {
+		return c.rows.count(`SELECT count(*) FROM river_job WHERE state = 'retryable'`) == 1
+	}, 30*time.Second, 20*time.Millisecond, "it never was tried")
 	first.kill()
 	require.Equal(t, 1, c.rows.count(`SELECT count(*) FROM attachments WHERE state = 'pending'`))
 

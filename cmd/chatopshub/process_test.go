@@ -309,7 +309,8 @@ func (n *tenantRows) checkTrail() {
 			WHERE last_message_id IS DISTINCT FROM (SELECT m.id FROM messages m WHERE m.conversation_id = c.id ORDER BY m.id DESC LIMIT 1)`,
 		"agents whose load is miscounted": `SELECT count(*) FROM users u WHERE assigned_count <>
 			(SELECT count(*) FROM conversations c WHERE c.assigned_agent_id = u.id AND c.status = 'ASSIGNED')`,
-		"messages stored twice": `SELECT count(*) FROM (SELECT FROM messages GROUP BY channel_id, provider_message_id HAVING count(*) > 1) q`,
+		"messages stored twice": `SELECT count(*) FROM (SELECT FROM messages WHERE provider_message_id IS NOT NULL
+			GROUP BY channel_id, provider_message_id HAVING count(*) > 1) q`,
 		"contacts without an alias": `SELECT count(*) FROM contacts k WHERE merged_into IS NULL
 			AND NOT EXISTS (SELECT FROM contact_aliases a WHERE a.contact_id = k.id)`,
 		"holders that nobody accepted": `SELECT count(*) FROM conversations c WHERE status = 'ASSIGNED' AND NOT EXISTS (

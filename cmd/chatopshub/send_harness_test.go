@@ -146,9 +146,14 @@ func (c *centre) open(who graphtest.Customer) domain.ConversationID {
 	require.NoError(c.t, err)
 	c.platform.drain(c.t)
 	id := c.conversationOf(who.Number)
+	c.accept(id)
+	return id
+}
+
+func (c *centre) accept(id domain.ConversationID) {
+	c.t.Helper()
 	a := call(c.client, http.MethodPost, c.program.url()+"/api/conversations/"+id.String()+"/accept", c.agent.token, nil)
 	require.Equal(c.t, http.StatusOK, a.status, bodyText(a))
-	return id
 }
 
 // send has the agent write; the answer is the message.

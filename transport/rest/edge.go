@@ -141,7 +141,7 @@ func (s *server) logRequest(r *http.Request, rec *recorder, req *request, took t
 // comes for every event, and a refusal for every client that is told to wait.
 func levelOf(route string, status int) slog.Level {
 	switch {
-	case route == "/ws", route == "/socket.io/":
+	case route == "/ws", strings.HasPrefix(route, "/socket.io/"):
 		return slog.LevelDebug
 	case status >= http.StatusInternalServerError:
 		return slog.LevelError

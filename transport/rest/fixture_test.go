@@ -159,7 +159,7 @@ func (f *fixture) send(r *http.Request) answer {
 
 // path is an operation's path with the fixture's conversation in it.
 func (f *fixture) path(pattern string) string {
-	return strings.ReplaceAll(pattern, "{id}", f.conversation.String())
+	return strings.NewReplacer("{id}", f.conversation.String(), "{name}", "swagger-ui.css").Replace(pattern)
 }
 
 // problem requires that a is a problem with status and code.

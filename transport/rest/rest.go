@@ -110,7 +110,6 @@ type server struct {
 	api      huma.API
 	ready    readiness
 	document document
-	assets   map[string]asset
 	limits   limits
 	metrics  *metrics
 	inFlight atomic.Int64

@@ -23,8 +23,7 @@ const (
 // change of rooms happens at a time, so all sockets see one order of events and
 // a socket that joins misses nothing from then on.
 type audience struct {
-	tracer  Tracer // or nil
-	entered int    // sockets; guarded by the hub's mutex
+	entered int // sockets; guarded by the hub's mutex
 
 	mu       sync.Mutex
 	rooms    map[domain.Room]map[*socket]struct{}
@@ -207,10 +206,8 @@ func (a *audience) resync() {
 // instead: its sockets get it from their sessions, with what follows from it.
 func (a *audience) fanOut(e domain.FeedEvent, d *delivery) {
 	a.position, a.at = e.Position(), e.At
-	end := a.trace(e)
 	one := encoded{event: e}
 	a.round++
-	sent := 0
 	for _, room := range e.Rooms {
 		if e.Name == domain.EventSessionRevoked {
 			for s := range a.rooms[room] {
@@ -218,10 +215,8 @@ func (a *audience) fanOut(e domain.FeedEvent, d *delivery) {
 			}
 			continue
 		}
-		sent += a.queue(a.rooms[room], &one)
+		d.sent += a.queue(a.rooms[room], &one)
 	}
-	d.sent += sent
-	end(sent)
 }
 
 // queue is for those who haven't got e by another room.

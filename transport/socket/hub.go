@@ -17,7 +17,6 @@ var (
 // hub knows which sockets of this node are in which rooms. Rooms belong to an
 // organization: the same name in another one is another room.
 type hub struct {
-	tracer    Tracer // or nil
 	mu        sync.RWMutex
 	audiences map[domain.OrganizationID]*audience
 }
@@ -32,9 +31,7 @@ type membership struct {
 	pending  []frame // of the delivery that is under way
 }
 
-func newHub(t Tracer) *hub {
-	return &hub{tracer: t, audiences: map[domain.OrganizationID]*audience{}}
-}
+func newHub() *hub { return &hub{audiences: map[domain.OrganizationID]*audience{}} }
 
 // enter makes room for the socket in the audience of its organization; attach
 // or resume must follow, and detach in the end.
@@ -44,7 +41,7 @@ func (h *hub) enter(s *socket) {
 	defer h.mu.Unlock()
 	a := h.audiences[id]
 	if a == nil {
-		a = &audience{tracer: h.tracer, rooms: map[domain.Room]map[*socket]struct{}{}}
+		a = &audience{rooms: map[domain.Room]map[*socket]struct{}{}}
 		h.audiences[id] = a
 	}
 	a.entered++

@@ -54,7 +54,7 @@ func New(config Config) (*Server, error) {
 		origins:  origins,
 		upgrader: [dialects]*gws.Upgrader{newUpgrader(config.MaxPayload), newUpgrader(config.MaxPayload, bearer)},
 		gatherer: newGatherer(),
-		hub:      newHub(config.Tracer),
+		hub:      newHub(),
 		registry: newRegistry(config.Limits),
 		wheel:    startWheel(),
 		metrics:  m,
@@ -82,8 +82,10 @@ func (s *Server) Deliver(events []domain.FeedEvent) {
 			n = len(events)
 		}
 		if a := s.hub.audienceOf(organization); a != nil {
+			end := s.traced(events[:n])
 			d := a.deliver(events[:n], time.Now())
 			s.delivered(d)
+			end(d.sent)
 			if d.gap {
 				s.fillGap(organization, a, d.after)
 			}
