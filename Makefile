@@ -63,6 +63,10 @@ fuzz: ## fuzz each target for FUZZTIME=60s, the API for HOSTILE_FOR=5m
 bench: ## run the benchmarks, or those that match BENCH=regexp
 	$(TESTDB) go test -run='^$$' -bench='$(BENCH)' -benchmem ./...
 
+.PHONY: torture
+torture: ## send at full size: ten crashes, and a thousand customers
+	TORTURE=1 $(TESTDB) go test -v -count=1 -run='TestNoCustomerGetsATextTwiceOverCrashes|TestManyConversationsBothWays' ./cmd/chatopshub
+
 .PHONY: cover
 cover: test-tools ## write coverage.out and print the total
 	$(TESTDB) go test -coverpkg=./... -coverprofile=coverage.out ./...

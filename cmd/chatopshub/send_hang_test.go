@@ -55,7 +55,7 @@ func TestAHangingChannelSlowsNoOther(t *testing.T) {
 	for i := range hanging {
 		id := other.conversationOf(customer(1000 + i).Number)
 		other.accept(id)
-		other.writes(id, "hangs")
+		other.sendsText(id, "hangs")
 	}
 	require.Eventually(t, func() bool { return hangs(c.platform, hangingNumber) > 50 }, 20*time.Second, 10*time.Millisecond)
 	with := c.latencies(ids, sends)
@@ -83,7 +83,7 @@ func (c *centre) latencies(ids []domain.ConversationID, n int) []time.Duration {
 	for i := range n {
 		text := fmt.Sprint("text ", entropyText())
 		begun := time.Now()
-		c.writes(ids[i%len(ids)], text)
+		c.sendsText(ids[i%len(ids)], text)
 		to := customer(i % len(ids)).Number
 		require.Eventually(c.t, func() bool {
 			taken := c.platform.TakenBy(to)

@@ -26,8 +26,8 @@ func (c *centre) setChannel(status domain.ChannelStatus) {
 	}, 10*time.Second, 5*time.Millisecond)
 }
 
-// writes has the agent send a text, which is taken into the outbox.
-func (c *centre) writes(id domain.ConversationID, text string) (message string) {
+// sendsText has the agent send a text, which is taken into the outbox.
+func (c *centre) sendsText(id domain.ConversationID, text string) (message string) {
 	c.t.Helper()
 	a := c.send(id, map[string]any{"body": text})
 	require.Equal(c.t, http.StatusCreated, a.status, bodyText(a))
@@ -41,7 +41,7 @@ func TestTheWindowClosesBetweenWritingAndSending(t *testing.T) {
 	c := openCentre(t, graphtest.Config{Seed: 4})
 	id := c.open(customer(1))
 	c.setChannel(domain.ChannelError)
-	message := c.writes(id, "too late")
+	message := c.sendsText(id, "too late")
 	require.NoError(t, c.program.close())
 	c.exec(`UPDATE conversations SET last_inbound_at = last_inbound_at - interval '24 hours', window_expires_at = window_expires_at - interval '24 hours'`)
 	c.exec(`UPDATE channels SET status = 'ACTIVE'`)
@@ -71,13 +71,13 @@ func TestARevokedTokenStopsTheChannelUntilItIsRenewed(t *testing.T) {
 	c.platform.SetToken(testNumber, "EAArenewed")
 	var messages []string
 	for _, id := range ids {
-		messages = append(messages, c.writes(id, "hello"))
+		messages = append(messages, c.sendsText(id, "hello"))
 	}
 	require.Eventually(t, func() bool {
 		return c.count(`SELECT count(*) FROM channels WHERE status = 'ERROR' AND last_error LIKE '190: %'`) == 1
 	}, 10*time.Second, 10*time.Millisecond)
 	require.Contains(t, c.metrics(), `chatopshub_sends_total{outcome="channel"}`)
-	late := c.writes(ids[0], "while it is broken")
+	late := c.sendsText(ids[0], "while it is broken")
 	<-time.After(3 * time.Second) // longer than the channel waits before it looks again
 	for i, message := range messages {
 		require.Equal(t, "PENDING", c.message(ids[i], message)["status"])
@@ -119,7 +119,7 @@ func TestANumberKeepsItsRateAndUsesIt(t *testing.T) {
 		ids = append(ids, c.open(customer(i)))
 	}
 	for _, id := range ids {
-		c.writes(id, "hello")
+		c.sendsText(id, "hello")
 	}
 	require.NoError(t, c.platform.AwaitTaken(t.Context(), messages))
 	calls := c.platform.Calls()
@@ -202,7 +202,7 @@ func TestSendingKeepsOrganizationsApart(t *testing.T) {
 	t.Parallel()
 	c := openCentre(t, graphtest.Config{Seed: 8})
 	mine, neighbour := c.open(customer(1)), c.open(customer(2))
-	quoted := c.writes(neighbour, "theirs")
+	quoted := c.sendsText(neighbour, "theirs")
 	c.await(neighbour, quoted, "SENT")
 
 	stranger := newTenantRows(t, c.db, "other", "4242")

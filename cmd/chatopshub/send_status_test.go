@@ -63,7 +63,7 @@ func TestStatusesEndTheSameInAnyOrder(t *testing.T) {
 		m.id = c.open(customer(i))
 	}
 	for _, m := range all {
-		m.message = c.writes(m.id, "hello")
+		m.message = c.sendsText(m.id, "hello")
 	}
 	require.NoError(t, c.platform.AwaitTaken(t.Context(), len(all)))
 	for _, m := range all {
