@@ -24,6 +24,10 @@ help: ## list what can be made
 run: build ## build and start the server on http://localhost:3001
 	@exec $(BINARY) serve
 
+.PHONY: simulate
+simulate: build ## start a server with customers on simulated platforms, all in one
+	@exec $(BINARY) simulate --serve
+
 .PHONY: build
 build: ## build bin/chatopshub
 	go build -o $(BINARY) ./cmd/chatopshub
@@ -58,6 +62,10 @@ fuzz: ## fuzz each target for FUZZTIME=60s, the API for HOSTILE_FOR=5m
 .PHONY: bench
 bench: ## run the benchmarks, or those that match BENCH=regexp
 	$(TESTDB) go test -run='^$$' -bench='$(BENCH)' -benchmem ./...
+
+.PHONY: torture
+torture: ## send at full size: ten crashes, and a thousand customers
+	TORTURE=1 $(TESTDB) go test -v -count=1 -run='TestNoCustomerGetsATextTwiceOverCrashes|TestManyConversationsBothWays' ./cmd/chatopshub
 
 .PHONY: cover
 cover: test-tools ## write coverage.out and print the total

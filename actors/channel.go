@@ -362,7 +362,7 @@ func (c *channel) grant(now time.Time) time.Time {
 			}
 			// A tenth of a second more than have room: by then their claims are stored.
 			pace := &c.paces[l]
-			if c.granted[l] >= pace.Room(now)+max(1, pace.Rate()/10) || pace.At(now).Sub(now) > maxHeld {
+			if c.granted[l] >= pace.Room(now, maxCalls)+max(1, pace.Rate()/10) || pace.At(now).Sub(now) > maxHeld {
 				wake = sooner(wake, later(pace.At(now), now.Add(time.Millisecond)))
 				break
 			}

@@ -56,7 +56,7 @@ func (c *conversation) learn(self Self) {
 		w.waits = nothing
 		return
 	}
-	w.waits, w.asked = messages, w.asked+len(want.ProviderIDs)+len(want.IDs)
+	w.waits, w.asked = messages, w.asked+want.Len()
 	system, lineage, pid := c.all.system, w.lineage, self.PID
 	c.all.cfg.Loader.LoadMessages(c.state.ID, c.state.Channel, want, func(found []domain.Message, err error) {
 		system.Tell(pid, messagesLoaded{lineage, want, tasks, found, err})
@@ -68,7 +68,7 @@ func (c *conversation) learn(self Self) {
 func (w *work) lacking() (want domain.Targets, tasks int) {
 	var named domain.MessageSet
 	for _, t := range w.stash {
-		if tasks > 0 && (tasks == w.reach || len(want.ProviderIDs)+len(want.IDs) >= maxAsked) {
+		if tasks > 0 && (tasks == w.reach || want.Len() >= maxAsked) {
 			break
 		}
 		tasks++
@@ -76,6 +76,7 @@ func (w *work) lacking() (want domain.Targets, tasks int) {
 		named.Learn(lacking, nil)
 		want.ProviderIDs = append(want.ProviderIDs, lacking.ProviderIDs...)
 		want.IDs = append(want.IDs, lacking.IDs...)
+		want.Requests = append(want.Requests, lacking.Requests...)
 		if lacking.UnreadUpTo.After(want.UnreadUpTo) {
 			want.UnreadUpTo = lacking.UnreadUpTo
 		}

@@ -365,7 +365,8 @@ func (s *store) find(c domain.ConversationID, t domain.Targets) ([]domain.Messag
 	var found []domain.Message
 	for _, m := range slices.Collect(maps.Values(s.messages)) {
 		unread := !t.UnreadUpTo.IsZero() && m.Direction == domain.Outbound && m.Status != domain.StatusRead && !m.CreatedAt.After(t.UnreadUpTo)
-		if m.conversation == c && (named[m.ProviderMessageID] || slices.Contains(t.IDs, m.ID) || unread) {
+		asked := m.IdempotencyKey != "" && slices.Contains(t.Requests, domain.RequestKey{Agent: m.Agent, Key: m.IdempotencyKey})
+		if m.conversation == c && (named[m.ProviderMessageID] || slices.Contains(t.IDs, m.ID) || asked || unread) {
 			found = append(found, m.Message)
 		}
 	}

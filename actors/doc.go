@@ -18,8 +18,10 @@
 //	    in rounds that run elsewhere, one at a time. It stays no longer than there
 //	    is something to do.
 //	  - A feed gives the events of an organization one order: epoch:seq, from 1
-//	    without gaps; a new activation begins a new epoch. What it must drop it
-//	    announces as resync.
+//	    without gaps, and keeps the recent ones for those who come back (Replay).
+//	    Its history is a value: a feed without work leaves memory, and goes on with
+//	    it later. What it must drop it announces as resync; after a failure it
+//	    begins a new epoch.
 //
 // # Mailboxes
 //

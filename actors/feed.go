@@ -2,6 +2,7 @@ package actors
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,12 +21,23 @@ type Fanout interface {
 // FeedConfig is what the feeds need.
 type FeedConfig struct {
 	Fanout Fanout
-	// Epoch makes a random name for each activation of a feed, from a source
-	// that nobody can guess: clients show it to say what they have seen.
+	// Epoch makes a random name for a feed that doesn't go on where one ended,
+	// from a source that nobody can guess: clients show it to say what they have
+	// seen.
 	Epoch func() string
+	// History is how much of each feed is kept for those who come back. Zero
+	// fields take their default: 2 minutes, 10,000 events, 8 MiB.
+	History domain.FeedLimits
 	// Directory bounds the feeds. MaxResidents doesn't apply: an organization
 	// whose events are published has a feed.
 	Directory DirectoryConfig
+}
+
+func historyDefaults(l domain.FeedLimits) domain.FeedLimits {
+	l.Age = cmp.Or(l.Age, 2*time.Minute)
+	l.Events = cmp.Or(l.Events, 10_000)
+	l.Bytes = cmp.Or(l.Bytes, 8<<20)
+	return l
 }
 
 // resyncJitter spreads the refetches of an organization's clients.
@@ -40,10 +52,16 @@ type Feeds struct {
 	// gaps says since when a feed lacks notices that it had no room for. The
 	// key is a domain.OrganizationID, the value a time.Time.
 	gaps sync.Map
+	// resting is where feeds that have left memory for lack of work will go on,
+	// so that clients notice nothing: numbers alone, as their events are
+	// forgotten by then. The key is a domain.OrganizationID, the value a
+	// domain.FeedHistory.
+	resting sync.Map
 }
 
 // NewFeeds makes the directory of feeds. Close it after what publishes.
 func NewFeeds(s *System, cfg FeedConfig) *Feeds {
+	cfg.History = historyDefaults(cfg.History)
 	f := &Feeds{system: s, config: cfg}
 	limits := cfg.Directory
 	limits.MaxResidents = 0
@@ -74,11 +92,26 @@ func (f *Feeds) Publish(organization domain.OrganizationID, notices []domain.Not
 	_ = f.directory.insist(organization, publish{})
 }
 
+// Replay calls answer with what came after the position: in the order of what
+// the feed hands to the Fanout, and as Deliver not at the same time. So whoever
+// is answered has been handed exactly what precedes the answer's Newest. Answer
+// must not block. It isn't called after an error, nor when the feed fails on the
+// way.
+func (f *Feeds) Replay(organization domain.OrganizationID, after domain.FeedPosition, answer func(domain.FeedReplay)) error {
+	return f.directory.Tell(organization, replay{after, answer})
+}
+
 // Close lets the feeds hand on what they have, and ends them.
 func (f *Feeds) Close(ctx context.Context) error { return f.directory.Close(ctx) }
 
 // publish asks a feed to hand notices on.
 type publish struct{ notices []domain.Notice }
+
+// replay asks a feed what came after a position.
+type replay struct {
+	after  domain.FeedPosition
+	answer func(domain.FeedReplay)
+}
 
 // feed is the actor of one organization.
 type feed struct {
@@ -86,8 +119,7 @@ type feed struct {
 	organization domain.OrganizationID
 	entry        *Entry
 
-	epoch     string
-	seq       uint64    // of the last event
+	history   domain.FeedHistory
 	unsettled time.Time // when a publish began that hasn't ended; zero: none
 
 	encoded bytes.Buffer
@@ -95,7 +127,12 @@ type feed struct {
 }
 
 func newFeed(all *Feeds, organization domain.OrganizationID, entry *Entry) *feed {
-	f := &feed{all: all, organization: organization, entry: entry, epoch: all.config.Epoch()}
+	f := &feed{all: all, organization: organization, entry: entry}
+	if rested, ok := all.resting.LoadAndDelete(organization); ok {
+		f.history = rested.(domain.FeedHistory)
+	} else {
+		f.history.Newest.Epoch = all.config.Epoch()
+	}
 	f.encoder = json.NewEncoder(&f.encoded)
 	f.encoder.SetEscapeHTML(false)
 	return f
@@ -106,9 +143,22 @@ func (f *feed) Receive(msg any, _ Self) {
 	switch m := msg.(type) {
 	case publish:
 		f.publish(m.notices)
+	case replay:
+		f.publish(nil) // what is to be announced comes before
+		f.history.Forget(f.all.system.now(), f.all.config.History)
+		m.answer(f.history.Since(m.after))
 	case Idle, Drain:
 		f.publish(nil)
-		f.all.directory.Passivate(f.organization, f.entry)
+		f.rest()
+	}
+}
+
+// rest leaves memory, if nothing has come meanwhile.
+func (f *feed) rest() {
+	f.history.Forget(f.all.system.now(), f.all.config.History)
+	f.all.resting.Store(f.organization, f.history) // before the next activation looks for it
+	if !f.all.directory.Passivate(f.organization, f.entry) {
+		f.all.resting.Delete(f.organization)
 	}
 }
 
@@ -119,7 +169,7 @@ func (f *feed) publish(notices []domain.Notice) {
 	if !f.unsettled.IsZero() {
 		// The last time it panicked on the way: nobody knows what has arrived,
 		// so its numbers are not used again.
-		f.epoch, f.seq = f.all.config.Epoch(), 0
+		f.history = domain.FeedHistory{Newest: domain.FeedPosition{Epoch: f.all.config.Epoch()}}
 		events = append(events, f.lost(f.unsettled, now))
 	}
 	if since, ok := f.all.gaps.LoadAndDelete(f.organization); ok {
@@ -172,9 +222,8 @@ func (f *feed) lost(since, now time.Time) domain.FeedEvent {
 }
 
 func (f *feed) number(e domain.FeedEvent) domain.FeedEvent {
-	f.seq++
-	e.Organization, e.Epoch, e.Seq = f.organization, f.epoch, f.seq
-	return e
+	e.Organization = f.organization
+	return f.history.Append(e, f.all.config.History)
 }
 
 // encode is payload as JSON, once for all sockets. The encoder makes invalid

@@ -116,7 +116,9 @@ func TestFeedEncodesForTheWire(t *testing.T) {
 	require.WithinDuration(t, time.Now(), e.At, time.Minute)
 }
 
-func TestFeedBeginsANewEpochAfterPassivation(t *testing.T) {
+// Clients that stay connected through a quiet time have missed nothing, and
+// must not be told otherwise by a new epoch.
+func TestFeedGoesOnAfterPassivation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newSystem(t), &recorder{}
@@ -127,7 +129,63 @@ func TestFeedBeginsANewEpochAfterPassivation(t *testing.T) {
 		require.Zero(t, feeds.directory.Len())
 		feeds.Publish(organization(1), []domain.Notice{notice(3)})
 		require.NoError(t, feeds.Close(t.Context()))
-		require.Equal(t, []string{"typing e1:1", "typing e1:2", "typing e2:1"}, numbers(r.of(organization(1))))
+		require.Equal(t, []string{"typing e1:1", "typing e1:2", "typing e1:3"}, numbers(r.of(organization(1))))
+	})
+}
+
+// The answer to Replay has what came after the position up to what was handed
+// to the Fanout before it, whoever publishes meanwhile.
+func TestFeedReplaysInTheOrderOfItsEvents(t *testing.T) {
+	t.Parallel()
+	const publishes = 300
+	s, r := newSystem(t), &recorder{}
+	feeds := newFeeds(t, s, r, DirectoryConfig{})
+	var publishing sync.WaitGroup
+	publishing.Go(func() {
+		for n := range publishes {
+			feeds.Publish(organization(1), []domain.Notice{notice(n), notice(n)})
+		}
+	})
+	answers := make(chan domain.FeedReplay, publishes)
+	for n := range uint64(publishes) {
+		require.NoError(t, feeds.Replay(organization(1), domain.FeedPosition{Epoch: "e1", Seq: n}, func(got domain.FeedReplay) {
+			handed := r.of(organization(1))
+			if got.Complete {
+				require.EqualValues(t, len(handed), got.Newest.Seq)
+				require.Equal(t, numbers(handed[n:]), numbers(got.Events))
+			} else {
+				require.Less(t, len(handed), int(n), "from the future")
+			}
+			answers <- got
+		}))
+	}
+	publishing.Wait()
+	require.NoError(t, feeds.Close(t.Context()))
+	require.Len(t, answers, publishes)
+}
+
+func TestFeedForgets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, r := newSystem(t), &recorder{}
+		feeds := newFeeds(t, s, r, DirectoryConfig{})
+		replayed := func(epoch string, after uint64) (got domain.FeedReplay) {
+			require.NoError(t, feeds.Replay(organization(1), domain.FeedPosition{Epoch: epoch, Seq: after}, func(r domain.FeedReplay) { got = r }))
+			synctest.Wait()
+			return got
+		}
+		feeds.Publish(organization(1), []domain.Notice{notice(1)})
+		<-time.After(time.Minute)
+		feeds.Publish(organization(1), []domain.Notice{notice(2)})
+		require.Len(t, replayed("e1", 0).Events, 2)
+		require.Equal(t, domain.FeedReplay{Newest: domain.FeedPosition{Epoch: "e1", Seq: 2}}, replayed("e0", 1))
+		<-time.After(61 * time.Second)
+		require.False(t, replayed("e1", 0).Complete)
+		require.Equal(t, []string{"typing e1:2"}, numbers(replayed("e1", 1).Events))
+		<-time.After(time.Minute)
+		require.False(t, replayed("e1", 1).Complete)
+		require.True(t, replayed("e1", 2).Complete)
+		require.NoError(t, feeds.Close(t.Context()))
 	})
 }
 

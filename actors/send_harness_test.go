@@ -204,11 +204,6 @@ func (p *fakePlatform) answers(answer func(platformCall) outcome) {
 	p.answer = answer
 }
 
-// fails has every call fail with that class.
-func (p *fakePlatform) fails(class domain.FailureClass) {
-	p.answers(func(platformCall) outcome { return outcome{failure: failure(class)} })
-}
-
 func failure(class domain.FailureClass) *domain.CallError {
 	return &domain.CallError{Class: class, Code: "131000", Text: "it didn't work"}
 }

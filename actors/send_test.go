@@ -298,3 +298,22 @@ func (o *sendingDesk) forgetTurns() {
 	o.wait()
 	o.registry.poison(0)
 }
+
+// Goal: requests with one key, all at once, make one message.
+func TestRequestsWithOneKey(t *testing.T) {
+	t.Parallel()
+	atSendingDesk(t, DirectoryConfig{}, func(t *testing.T, o *sendingDesk) {
+		k := o.held("1")
+		var askers []*inquirer
+		for range 20 {
+			send := o.text("once")
+			send.Key, send.Hash = "key", []byte{1}
+			askers = append(askers, o.ask(k.id, send))
+		}
+		for _, a := range askers {
+			require.Equal(t, []error{nil}, o.results(a))
+		}
+		require.Equal(t, []string{"once"}, o.platform.texts("1"))
+		o.sound()
+	})
+}

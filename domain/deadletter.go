@@ -19,6 +19,7 @@ type DeadLetter struct {
 	Headers      map[string]string // of the request, without its signature
 	Payload      []byte            // a body of a webhook that holds this piece alone
 	ReceivedAt   time.Time
+	SignedBy     string // which secret signed the POST: a fingerprint that tells nothing of it; empty: not known
 }
 
 // DeadLetterIDFor computes the id of a letter from what it says. The platforms
@@ -33,5 +34,16 @@ func DeadLetterIDFor(letter DeadLetter) DeadLetterID {
 		name = append(name, 0)
 	}
 	name = append(name, letter.Payload...)
+	// Signed with another secret it is another letter: one is believed, the other
+	// isn't. Behind the payload, so that letters without it keep their ids.
+	name = append(name, letter.SignedBy...)
 	return DeadLetterID(uuid.NewSHA1(idSpace, name))
 }
+
+// ReplayError is returned for a dead letter that still can't be taken.
+// Repeating it at once can't help.
+type ReplayError struct {
+	Reason string // a short constant, as of DeadLetter
+}
+
+func (e *ReplayError) Error() string { return "the dead letter can't be taken: " + e.Reason }

@@ -1,9 +1,6 @@
 package domain
 
-import (
-	"strconv"
-	"time"
-)
+import "time"
 
 // Room is a set of sockets that an event is sent to.
 type Room string
@@ -62,7 +59,8 @@ type FeedEvent struct {
 	Trace        Trace // the feed's step
 }
 
+// Position is the place in the feed right after the event.
+func (e FeedEvent) Position() FeedPosition { return FeedPosition{Epoch: e.Epoch, Seq: e.Seq} }
+
 // Offset is the event's place in the feed as clients see it: "epoch:seq".
-func (e FeedEvent) Offset() string {
-	return e.Epoch + ":" + strconv.FormatUint(e.Seq, 10)
-}
+func (e FeedEvent) Offset() string { return e.Position().String() }

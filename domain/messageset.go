@@ -15,8 +15,11 @@ type Targets struct {
 
 // IsZero reports whether nothing has to be known.
 func (t Targets) IsZero() bool {
-	return len(t.ProviderIDs) == 0 && len(t.IDs) == 0 && len(t.Requests) == 0 && t.UnreadUpTo.IsZero()
+	return t.Len() == 0 && t.UnreadUpTo.IsZero()
 }
+
+// Len is how many messages are named one by one.
+func (t Targets) Len() int { return len(t.ProviderIDs) + len(t.IDs) + len(t.Requests) }
 
 // TargetsOf names the messages that Decide needs to know for cmd.
 func TargetsOf(cmd Command) Targets {

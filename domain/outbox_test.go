@@ -261,10 +261,10 @@ func TestAnswersNameAKnownMessage(t *testing.T) {
 	t.Parallel()
 	th := inState(t, Assigned, alice)
 	_, err := th.do(Send{By: by(alice), Draft: Draft{Type: TypeText, Body: "x", ReplyTo: testID[messageKind](77)}})
-	requireRefusal(t, err, CodeUnknownMessage)
+	require.Equal(t, th.c.Status, requireRefusal(t, err, CodeUnknownMessage).Status)
 	unsent := th.send("")
 	_, err = th.do(Send{By: by(alice), Draft: Draft{Type: TypeText, Body: "x", ReplyTo: unsent}})
-	requireRefusal(t, err, CodeUnknownMessage)
+	require.Equal(t, th.c.Status, requireRefusal(t, err, CodeUnknownMessage).Status)
 }
 
 func TestTheSameKeyMakesOneMessage(t *testing.T) {
@@ -278,7 +278,7 @@ func TestTheSameKeyMakesOneMessage(t *testing.T) {
 	other := ask
 	other.Hash = []byte{2}
 	_, err := th.do(other)
-	requireRefusal(t, err, CodeKeyReused)
+	require.Equal(t, th.c.Status, requireRefusal(t, err, CodeKeyReused).Status)
 	th.must(Complete{By: by(alice)})
 	require.Equal(t, first.Message, th.must(ask).Message, "also when it may not be sent any more")
 	th.must(Reopen{By: by(bob)})

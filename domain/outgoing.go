@@ -21,7 +21,7 @@ type Sent struct {
 // others; Check knows which. Text is the body of a text and of an interactive
 // message, and the caption of a file.
 type Content struct {
-	Type        MessageType  `json:"type"`
+	Type        MessageType  `json:"type,omitempty"` // empty in what is stored: the message has it
 	Text        string       `json:"text,omitempty"`
 	LinkPreview *bool        `json:"linkPreview,omitempty"` // of a text; nil: as the platform likes
 	File        *File        `json:"file,omitempty"`

@@ -55,18 +55,19 @@ func NewPace(rate int) Pace {
 // Rate is the calls a second that the pace was made for.
 func (p *Pace) Rate() int { return p.rate }
 
-// Room is how many calls may depart at now.
-func (p *Pace) Room(now time.Time) int {
+// Room is how many calls may depart at now, as far as most.
+func (p *Pace) Room(now time.Time, most int) int {
 	if now.Before(p.paused) {
 		return 0
 	}
 	allowed := p.allowed()
-	for i := range allowed {
+	most = min(most, allowed)
+	for i := range most {
 		if p.back(allowed - i).After(now) {
 			return i
 		}
 	}
-	return allowed
+	return most
 }
 
 // At is when the next call may depart: now or later.

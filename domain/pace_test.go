@@ -34,7 +34,7 @@ func TestNoSecondHasMore(t *testing.T) {
 				return true
 			})
 			now = pace.At(now)
-			require.Positive(t, pace.Room(now))
+			require.Positive(t, pace.Room(now, 1000))
 			slot := pace.Depart(now)
 			takes := time.Duration(rapid.IntRange(0, 100).Draw(t, "takes")) * time.Millisecond
 			arrives := time.Duration(rapid.Int64Range(0, int64(takes)).Draw(t, "arrives"))
@@ -63,16 +63,16 @@ func TestPaceUsesItsRate(t *testing.T) {
 func TestStrainPausesAndSlows(t *testing.T) {
 	t.Parallel()
 	pace, now := NewPace(80), testStart
-	require.Equal(t, 80, pace.Room(now))
+	require.Equal(t, 80, pace.Room(now, 1000))
 	pace.Strained(now, 0)
-	require.Zero(t, pace.Room(now))
+	require.Zero(t, pace.Room(now, 1000))
 	require.Equal(t, now.Add(time.Second), pace.At(now))
 	pace.Strained(now, 0)
 	require.Equal(t, now.Add(time.Second), pace.At(now), "what was on its way together says nothing new")
 	pace.Strained(now, 5*time.Second)
 	require.Equal(t, now.Add(5*time.Second), pace.At(now), "but the platform may ask for more")
 	now = now.Add(5 * time.Second)
-	require.Equal(t, 40, pace.Room(now))
+	require.Equal(t, 40, pace.Room(now, 1000))
 	pace.Strained(now, 0)
 	require.Equal(t, now.Add(2*time.Second), pace.At(now), "twice as long the second time")
 	for range 12 {
@@ -81,11 +81,11 @@ func TestStrainPausesAndSlows(t *testing.T) {
 	}
 	require.Equal(t, now.Add(maxPause), pace.At(now))
 	now = now.Add(maxPause)
-	require.Equal(t, 1, pace.Room(now), "it never stops altogether")
+	require.Equal(t, 1, pace.Room(now, 1000), "it never stops altogether")
 	for range 20_000 {
 		pace.Eased()
 	}
-	require.Equal(t, 80, pace.Room(now.Add(time.Hour)))
+	require.Equal(t, 80, pace.Room(now.Add(time.Hour), 1000))
 	pace.Strained(now.Add(time.Hour), 0)
 	require.Equal(t, now.Add(time.Hour+time.Second), pace.At(now), "success forgives")
 }

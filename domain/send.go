@@ -71,6 +71,10 @@ func (d *decision) draft(cmd Send) (Message, error) {
 	if err := d.refer(&m); err != nil {
 		return m, err
 	}
+	if m.Metadata.Content != nil {
+		content := *m.Metadata.Content
+		content.Type, m.Metadata.Content = m.Type, &content
+	}
 	return m, contentOf(&m).Check(d.c.Provider)
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // searchCandidates is how many conversations, the newest of a list, a search
-// looks into.
+// looks into without an index.
 const searchCandidates = 1000
 
 // Conversations reads what lists and pages show of conversations. Whatever is
@@ -43,10 +43,11 @@ func (c *Conversations) Run(ctx context.Context) error {
 }
 
 // List is a page of the conversations that the filter picks. The total is
-// counted up to domain.MaxRows. A search looks into the newest 1,000 that the
-// rest of the filter picks, and into the 20 newest messages of each; where there
-// may be more, the total is marked as capped. domain.ErrUnavailable when the
-// database is away.
+// counted up to domain.MaxRows. A search finds words and their beginnings,
+// wherever they are in the organization. Words that too many messages have are
+// looked for in the newest 1,000 conversations that the rest of the filter
+// picks, in the 20 newest messages of each, and the total is marked as capped.
+// domain.ErrUnavailable when the database is away.
 func (c *Conversations) List(ctx context.Context, org domain.OrganizationID, filter domain.ConversationFilter) ([]domain.ConversationView, domain.PageMeta, error) {
 	ids, meta, err := c.page(ctx, org, filter)
 	if err != nil {
@@ -72,9 +73,8 @@ func (c *Conversations) Get(ctx context.Context, org domain.OrganizationID, id d
 // listedConversation is a row of the queries that make a page: the total in
 // each, and no id where the page is empty.
 type listedConversation struct {
-	Total   int                   `db:"total"`
-	Partial bool                  `db:"partial"`
-	ID      domain.ConversationID `db:"id"`
+	Total int                   `db:"total"`
+	ID    domain.ConversationID `db:"id"`
 }
 
 func (c *Conversations) page(ctx context.Context, org domain.OrganizationID, filter domain.ConversationFilter) ([]domain.ConversationID, domain.PageMeta, error) {
@@ -102,22 +102,26 @@ func (c *Conversations) list(ctx context.Context, org domain.OrganizationID, fil
 	return c.ids(ctx, c.ordered(query, filter.Sort), args...)
 }
 
-// search is the ids of a page of what a search finds among the newest of the
-// list.
+// search is the ids of a page of what a search finds: by the indexes of words,
+// and among the newest of the list by parts of words, too.
 func (c *Conversations) search(ctx context.Context, org domain.OrganizationID, filter domain.ConversationFilter) ([]domain.ConversationID, domain.PageMeta, error) {
+	hits, err := c.reads.search(ctx, org, filter.Search, contactsAndMessages)
+	if err != nil {
+		return nil, domain.PageMeta{}, err
+	}
 	newest := filter
 	newest.Sort, newest.Page = domain.SortNewest, domain.Page{Number: 1, Limit: searchCandidates}
-	candidates, all, err := c.list(ctx, org, newest)
+	candidates, _, err := c.list(ctx, org, newest)
 	if err != nil {
 		return nil, domain.PageMeta{}, err
 	}
 	ids, found, err := c.ids(ctx, c.ordered(c.reads.queries.SearchConversations, filter.Sort),
 		org, statusesOf(filter), filter.Page.Limit, filter.Page.Offset(), filter.Channel, filter.Holder,
-		uuidsOf(candidates), containing(filter.Search), filter.Search)
+		uuidsOf(candidates), containingWords(filter.Search), hits.contacts, hits.conversations, hits.messagesCut)
 	if err != nil {
 		return nil, domain.PageMeta{}, err
 	}
-	return ids, filter.Page.Meta(found.Total, found.Partial || all.Total > searchCandidates), nil
+	return ids, filter.Page.Meta(min(found.Total, domain.MaxRows), hits.contactsCut || hits.messagesCut), nil
 }
 
 // ids runs a query that makes a page.

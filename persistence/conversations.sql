@@ -116,36 +116,37 @@ LEFT JOIN (
 ORDER BY p.last_message_at DESC, p.id DESC
 
 -- name: search-conversations
--- Among the candidates, the newest of the list, what has the text in the
--- contact's name or provider id or in one of its 20 newest messages; beside
--- them whoever has just that provider id. It is partial where a candidate may
--- have older messages: each message is at least one event of the trail.
+-- What the indexes have found ($9 contacts, $10 conversations), and, among the
+-- candidates, the newest of the list, what has each of the words anywhere in the
+-- contact's name or provider id; where $11 says that the index of messages
+-- couldn't tell, also in one of its 20 newest messages.
 WITH candidate AS MATERIALIZED (
-    SELECT c.id, c.last_message_at, c.contact_id, c.event_seq
+    SELECT c.id, c.last_message_at, c.contact_id
     FROM conversations c
     WHERE c.organization_id = $1 AND c.id = ANY ($7::uuid[])
 ), found AS MATERIALIZED (
     SELECT c.id, c.last_message_at
     FROM candidate c
     JOIN contacts ct ON ct.id = c.contact_id
-    WHERE ct.display_name ILIKE $8 OR ct.provider_id ILIKE $8 OR EXISTS (
+    WHERE ct.display_name ILIKE ALL ($8::text[]) OR ct.provider_id ILIKE ALL ($8::text[]) OR $11 AND EXISTS (
         SELECT FROM (
             SELECT body FROM messages WHERE conversation_id = c.id AND deleted_at IS NULL ORDER BY id DESC LIMIT 20
         ) AS newest
-        WHERE newest.body ILIKE $8
+        WHERE newest.body ILIKE ALL ($8::text[])
     )
     UNION
     SELECT c.id, c.last_message_at
-    FROM contacts ct
-    JOIN conversations c ON c.contact_id = ct.id
-    WHERE ct.provider_id = $9 AND ct.organization_id = $1 AND c.organization_id = $1
-        AND c.status = ANY ($2::text[]::conversation_status[])
+    FROM conversations c
+    WHERE c.contact_id = ANY ($9::uuid[]) AND c.organization_id = $1 AND c.status = ANY ($2::text[]::conversation_status[])
+        AND ($5::uuid IS NULL OR c.channel_id = $5) AND ($6::uuid IS NULL OR c.assigned_agent_id = $6)
+    UNION
+    SELECT c.id, c.last_message_at
+    FROM conversations c
+    WHERE c.id = ANY ($10::uuid[]) AND c.organization_id = $1 AND c.status = ANY ($2::text[]::conversation_status[])
         AND ($5::uuid IS NULL OR c.channel_id = $5) AND ($6::uuid IS NULL OR c.assigned_agent_id = $6)
 )
-SELECT t.total, t.partial, p.id
-FROM (
-    SELECT (SELECT count(*) FROM found) AS total, EXISTS (SELECT FROM candidate WHERE event_seq > 20) AS partial
-) AS t
+SELECT t.total, p.id
+FROM (SELECT count(*) AS total FROM found) AS t
 LEFT JOIN (
     SELECT id, last_message_at FROM found ORDER BY last_message_at DESC, id DESC LIMIT $3::int OFFSET $4::int
 ) AS p ON true

@@ -143,60 +143,6 @@ func TestListOfNothing(t *testing.T) {
 	require.Equal(t, domain.PageMeta{Page: 1, Limit: 20}, meta)
 }
 
-func TestSearchFindsTheNewestMessages(t *testing.T) {
-	t.Parallel()
-	database := persistencetest.New(t)
-	n := newTenant(t, database, "one")
-	id := n.conversation(number(1), "", 0)
-	conversations := newConversations(t, openReads(t, database))
-	found := func(text string) (bool, bool) {
-		views, meta, err := conversations.List(t.Context(), n.org, domain.ConversationFilter{Search: text, Page: first})
-		require.NoError(t, err)
-		require.Len(t, views, meta.Total)
-		return len(views) == 1, meta.TotalIsCapped
-	}
-	say := func(m domain.Message) {
-		n.message(id, m)
-		n.exec(`UPDATE conversations SET event_seq = event_seq + 1 WHERE id = $1`, id)
-	}
-	say(domain.Message{Body: "the parcel has not ARRIVED"})
-	say(domain.Message{Body: "taken back", DeletedAt: dawn})
-	hit, capped := found("not arrived")
-	require.True(t, hit)
-	require.False(t, capped)
-	hit, _ = found("taken back")
-	require.False(t, hit, "what was taken back is for the audit alone")
-	for range 20 {
-		say(domain.Message{Body: "and then"})
-	}
-	hit, capped = found("not arrived")
-	require.False(t, hit, "further back than a search looks")
-	require.True(t, capped, "and it says so")
-}
-
-// A search looks at the newest of a list. A whole number is found all the same,
-// however long ago its owner wrote.
-func TestSearchOfAWholeNumberReachesBeyondTheNewest(t *testing.T) {
-	t.Parallel()
-	database := persistencetest.New(t)
-	n := newTenant(t, database, "one")
-	old := n.conversation("4930123456", "Old Customer", -24*time.Hour)
-	n.exec(`WITH c AS (
-			INSERT INTO contacts (id, organization_id, provider, provider_id)
-			SELECT gen_random_uuid(), $1, 'WHATSAPP', i FROM generate_series(1, 1000) i RETURNING id)
-		INSERT INTO conversations (id, organization_id, channel_id, contact_id, last_message_at, change_id)
-		SELECT gen_random_uuid(), $1, $2, id, $3, gen_random_uuid() FROM c`, n.org, n.channel, dawn)
-	conversations := newConversations(t, openReads(t, database))
-	views, meta, err := conversations.List(t.Context(), n.org, domain.ConversationFilter{Search: "4930123456", Page: first})
-	require.NoError(t, err)
-	require.Equal(t, []domain.ConversationID{old}, idsOf(views))
-	require.True(t, meta.TotalIsCapped)
-	views, meta, err = conversations.List(t.Context(), n.org, domain.ConversationFilter{Search: "Old", Page: first})
-	require.NoError(t, err)
-	require.Empty(t, views)
-	require.True(t, meta.TotalIsCapped, "it says that there may be more")
-}
-
 func TestTotalsAreCountedUpToTheirBound(t *testing.T) {
 	t.Parallel()
 	database := persistencetest.New(t)

@@ -74,7 +74,7 @@ func letterParams(letters []domain.DeadLetter) ([]any, error) {
 		organizations = make([]domain.OrganizationID, n)
 		payloads      = make([][]byte, n)
 		received      = make([]time.Time, n)
-		texts         [5][]string // provider, account, reason, detail, headers
+		texts         [6][]string // provider, account, reason, detail, headers, who signed
 	)
 	for i, letter := range letters {
 		payload, detail := letter.Payload, letter.Detail
@@ -92,11 +92,11 @@ func letterParams(letters []domain.DeadLetter) ([]any, error) {
 		}
 		ids[i], organizations[i], received[i] = letter.ID, letter.Organization, letter.ReceivedAt
 		payloads[i] = append([]byte{}, payload...) // nil would be NULL
-		for column, text := range []string{string(letter.Provider), letter.Account, letter.Reason, detail, string(encoded)} {
+		for column, text := range []string{string(letter.Provider), letter.Account, letter.Reason, detail, string(encoded), letter.SignedBy} {
 			texts[column] = append(texts[column], asText(text))
 		}
 	}
-	return []any{ids, organizations, texts[0], texts[1], texts[2], texts[3], texts[4], payloads, received}, nil
+	return []any{ids, organizations, texts[0], texts[1], texts[2], texts[3], texts[4], payloads, received, texts[5]}, nil
 }
 
 // asText replaces what PostgreSQL refuses in text: NUL and invalid UTF-8.

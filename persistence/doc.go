@@ -76,6 +76,14 @@
 // net, once a second.
 //
 // Statements live in .sql files beside the code that uses them, by name.
+// A search goes by words: indexes of them tell which contacts and messages have
+// them, within bounds of rows and time, and what exceeds those is looked for
+// among the newest conversations ([Conversations.List]).
+//
+// What administrators change ([Users], [Channels], [CreateOrganization]) is
+// written together with a line of admin_audit, both or neither. Changes of who
+// administers an organization come one after another, by a lock on its row.
+//
 // Every query of a caller is scoped by the caller's organization. The Loader isn't,
 // since an actor is addressed by its conversation and its rules refuse strangers;
 // nor is the Outbox, which no caller asks.

@@ -20,7 +20,7 @@ const lettersRead = 200
 
 // Erasures removes everything of a person: contacts that were merged, aliases,
 // conversations, messages, trails, files, and letters that name an alias.
-// docs/decisions/0017-erasure.md says in which order and why.
+// docs/decisions/0021-erasure.md says in which order and why.
 type Erasures struct {
 	reads *Reads
 	blobs *Blobs

@@ -23,6 +23,8 @@ type queries struct {
 	ListConversationsOfChannel string `query:"list-conversations-of-channel"`
 	ListConversationsOfAgent   string `query:"list-conversations-of-agent"`
 	SearchConversations        string `query:"search-conversations"`
+	SearchContacts             string `query:"search-contacts"`
+	SearchMessages             string `query:"search-messages"`
 	ConversationRows           string `query:"conversation-rows"`
 	ConversationExists         string `query:"conversation-exists"`
 	MessagePage                string `query:"message-page"`
@@ -37,6 +39,32 @@ type queries struct {
 
 	UsersByEmail string `query:"users-by-email"`
 	Agents       string `query:"agents"`
+
+	ListUsers        string `query:"list-users"`
+	UserView         string `query:"user-view"`
+	AddUser          string `query:"add-user"`
+	LockOrganization string `query:"lock-organization"`
+	LockUser         string `query:"lock-user"`
+	ChangeUser       string `query:"change-user"`
+	HasAdmin         string `query:"has-admin"`
+	Audit            string `query:"audit"`
+	AddOrganization  string `query:"add-organization"`
+
+	ListChannels     string `query:"list-channels"`
+	ChannelView      string `query:"channel-view"`
+	LockChannel      string `query:"lock-channel"`
+	AddChannel       string `query:"add-channel"`
+	ChangeChannel    string `query:"change-channel"`
+	ChannelProved    string `query:"channel-proved"`
+	ChannelDisproved string `query:"channel-disproved"`
+	SealedChannels   string `query:"sealed-channels"`
+	ResealChannel    string `query:"reseal-channel"`
+	WorkingChannels  string `query:"working-channels"`
+
+	ListContacts      string `query:"list-contacts"`
+	PickContacts      string `query:"pick-contacts"`
+	ContactView       string `query:"contact-view"`
+	AliasesOfContacts string `query:"aliases-of-contacts"`
 
 	RecordAgentSessions string `query:"record-agent-sessions"`
 	RenewNode           string `query:"renew-node"`
@@ -64,6 +92,12 @@ type queries struct {
 
 	KeepDeadLetters  string `query:"keep-dead-letters"`
 	PruneDeadLetters string `query:"prune-dead-letters"`
+	ListDeadLetters  string `query:"list-dead-letters"`
+	ClaimDeadLetter  string `query:"claim-dead-letter"`
+	SettleDeadLetter string `query:"settle-dead-letter"`
+	DeadLetterByID   string `query:"dead-letter-by-id"`
+	RequestReplays   string `query:"request-replays"`
+	RequestedReplay  string `query:"requested-replay"`
 
 	DueConversations string `query:"due-conversations"`
 	NewestInbound    string `query:"newest-inbound"`

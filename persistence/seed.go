@@ -23,7 +23,10 @@ const (
 	SeedAgentPassword = "agent123"
 	SeedPhoneNumberID = "100000000000001"
 	SeedPageID        = "200000000000001"
-	SeedGraphToken    = "simulator" // the simulator's alone takes it: no secret
+	// The access tokens of the two: the simulator alone takes them, so they are no
+	// secrets.
+	SeedNumberToken = "simulator"
+	SeedPageToken   = "simulator-page"
 )
 
 // SeedAgents are the e-mails of the agents in development.
@@ -88,17 +91,17 @@ func (s *seeder) development(ctx context.Context, sealer *Sealer) error {
 		}
 	}
 	channels := []struct {
-		provider                     domain.Provider
-		name, accountField, external string
+		provider                            domain.Provider
+		name, accountField, external, token string
 	}{
-		{domain.WhatsApp, "WhatsApp (simulator)", "phoneNumberId", SeedPhoneNumberID},
-		{domain.Messenger, "Messenger (simulator)", "pageId", SeedPageID},
+		{domain.WhatsApp, "WhatsApp (simulator)", "phoneNumberId", SeedPhoneNumberID, SeedNumberToken},
+		{domain.Messenger, "Messenger (simulator)", "pageId", SeedPageID, SeedPageToken},
 	}
 	for _, c := range channels {
 		id := domain.ChannelID(uuid.New())
 		config := map[string]string{
 			c.accountField:   c.external,
-			FieldAccessToken: sealer.Seal(id, FieldAccessToken, SeedGraphToken),
+			FieldAccessToken: sealer.Seal(id, FieldAccessToken, c.token),
 		}
 		_, err := s.tx.Exec(ctx, s.queries.SeedChannel, id, s.org, string(c.provider), c.name, config, c.external)
 		if err != nil {

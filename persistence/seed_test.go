@@ -72,7 +72,7 @@ func TestSeedInDevelopmentMakesWhatTheSimulatorNeeds(t *testing.T) {
 		require.Equal(t, external, account)
 		token, err := sealer.Open(channel.ID, persistence.FieldAccessToken, sealed)
 		require.NoError(t, err)
-		require.Equal(t, "simulator", token)
+		require.Equal(t, map[domain.Provider]string{domain.WhatsApp: "simulator", domain.Messenger: "simulator-page"}[provider], token)
 	}
 
 	require.NoError(t, persistence.Seed(t.Context(), reads, sealer, seedConfig(true, &hashed)))

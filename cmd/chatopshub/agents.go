@@ -17,7 +17,8 @@ func (p *program) openFeeds(context.Context) error {
 	a := p.actors
 	a.fanout = &lateFanout{}
 	a.feeds = actors.NewFeeds(a.system, actors.FeedConfig{
-		Fanout: a.fanout, Epoch: rand.Text, Directory: actors.DirectoryConfig{IdleTTL: time.Hour},
+		Fanout: a.fanout, Epoch: rand.Text, History: domain.FeedLimits{Age: p.cfg.Socket.RecoveryWindow},
+		Directory: actors.DirectoryConfig{IdleTTL: max(p.cfg.Socket.RecoveryWindow, 10*time.Minute)},
 	})
 	p.onClose("feeds", a.feeds.Close)
 	a.assigners = actors.NewAssigners(a.system, actors.AssignerConfig{

@@ -53,16 +53,16 @@ type bench struct {
 
 // startBench starts the program, with its log as in production but for where it
 // goes.
-func startBench(b *testing.B) *bench {
+func startBench(b *testing.B, environ ...string) *bench {
 	b.Helper()
 	db := persistencetest.NewServer(b).New(b)
 	s := &bench{tenantRows: newTenantRows(b, db, "bench", "5001"), b: b}
 	s.agents = manyAgents(s.tenantRows, benchAgents)
-	cfg, _, err := loadConfig([]string{
+	cfg, _, err := loadConfig(append([]string{
 		"PORT=0", "DATA_DIR=" + b.TempDir(), "DATABASE_URL=" + db.URL, "AUTH_SECRET=" + testAuthSecret, "REQUESTS_PER_USER=0", "REQUESTS_PER_ADDRESS=0", "LOG_FORMAT=json",
 		"WHATSAPP_APP_SECRET=" + testAppSecret, "MESSENGER_APP_SECRET=" + testAppSecret,
 		"WHATSAPP_VERIFY_TOKEN=verify", "MESSENGER_VERIFY_TOKEN=verify",
-	}, "")
+	}, environ...), "")
 	require.NoError(b, err)
 	sink, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	require.NoError(b, err)

@@ -67,7 +67,10 @@ type HTTPConfig struct {
 type AuthConfig struct {
 	// Secret signs tokens and seals channel secrets, each through a key derived
 	// from it (AUTH_SECRET). Empty only until keepSecrets has filled it in.
-	Secret          Secret
+	Secret Secret
+	// PreviousSecret opens what was sealed with it, and nothing else, until it is
+	// sealed anew (AUTH_SECRET_PREVIOUS).
+	PreviousSecret  Secret
 	AccessTokenTTL  time.Duration // ACCESS_TOKEN_TTL
 	RefreshTokenTTL time.Duration // REFRESH_TOKEN_TTL
 }

@@ -19,6 +19,7 @@ func readConfig(s *source) Config {
 		HTTP:            readHTTP(s, env),
 		Auth: AuthConfig{
 			Secret:          readSecret(s, "AUTH_SECRET", "", "some text", anyText),
+			PreviousSecret:  readSecret(s, "AUTH_SECRET_PREVIOUS", "", "some text", anyText),
 			AccessTokenTTL:  readDuration(s, "ACCESS_TOKEN_TTL", "15m", time.Second, 24*time.Hour),
 			RefreshTokenTTL: readDuration(s, "REFRESH_TOKEN_TTL", "168h", time.Second, 8760*time.Hour),
 		},

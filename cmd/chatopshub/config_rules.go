@@ -28,6 +28,9 @@ func (s *source) checkProduction(c Config) {
 	if n := len(c.Auth.Secret); n > 0 && n < minAuthSecret {
 		s.problem("AUTH_SECRET: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
 	}
+	if n := len(c.Auth.PreviousSecret); n > 0 && n < minAuthSecret {
+		s.problem("AUTH_SECRET_PREVIOUS: got %d bytes that are not shown, takes at least %d in production", n, minAuthSecret)
+	}
 	if graph, err := url.Parse(c.Meta.GraphURL); err == nil && graph.Scheme == "http" && !loopback(net.JoinHostPort(graph.Hostname(), "80")) {
 		s.problem("META_GRAPH_URL: got an http:// URL, takes https:// in production, as access tokens go there")
 	}
@@ -94,18 +97,10 @@ func (s *source) checkTogether(c Config) {
 	}
 }
 
-// checkBuild is honest about variables whose feature this build doesn't have.
-// Whoever sets one of the first kind relies on it, so to start without would
-// be a lie; the second kind merely has no effect.
+// checkBuild is honest about variables whose feature this build doesn't have:
+// whoever sets one relies on it, so to start without would be a lie.
 func (s *source) checkBuild(c Config) {
 	if c.Cluster.Addr != "" {
 		s.problem("CLUSTER_ADDR: cluster mode is not part of this build, leave it unset")
-	}
-	for _, v := range []struct{ name, feature string }{
-		{"SOCKET_RECOVERY_WINDOW", "recovery of sockets"},
-	} {
-		if s.isSet(v.name) {
-			s.warnings = append(s.warnings, v.name+": "+v.feature+" is not part of this build, ignored")
-		}
 	}
 }

@@ -85,8 +85,8 @@ func (s *source) unknown() []string {
 		prefixes[prefix+"_"] = true
 	}
 	// Other programs own these, too: postgres's own image, OpenTelemetry's
-	// libraries, half of all build systems.
-	for _, shared := range []string{"POSTGRES_", "OTEL_", "APP_", "HOST_", "PORT_", "DATA_"} {
+	// libraries, Python's requests, half of all build systems.
+	for _, shared := range []string{"POSTGRES_", "OTEL_", "APP_", "HOST_", "PORT_", "DATA_", "REQUESTS_"} {
 		delete(prefixes, shared)
 	}
 	var warnings []string

@@ -33,6 +33,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 	}
 	beside := map[string]http.Handler{
 		"/socket.io/":             p.sockets,
+		"/ws":                     p.sockets.Bare(),
 		"/api/webhooks/whatsapp":  hooks.WhatsApp(),
 		"/api/webhooks/messenger": hooks.Messenger(),
 	}
@@ -40,7 +41,9 @@ func (p *program) openHTTP(ctx context.Context) error {
 	if p.cfg.HTTP.MetricsAddr == "" && p.cfg.Env == Development {
 		beside["/metrics"] = metrics
 	}
-	api, err := rest.New(p.restConfig(beside))
+	config := p.restConfig(beside)
+	p.administration(&config, hooks)
+	api, err := rest.New(config)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type command struct {
 
 // environment is what a command sees of the world.
 type environment struct {
+	stdin          io.Reader // nil: there is none
 	stdout, stderr io.Writer
 	environ        []string // NAME=value
 }
@@ -37,6 +38,10 @@ func commands() []command {
 	return []command{
 		{"serve", "run the server (the default)", serve},
 		{"migrate", "bring the database's schema up, down, or show where it is", migrate},
+		{"org", "create an organization with its first administrator", organization},
+		{"dead-letters", "see what webhooks brought and nothing could take, and try it again", deadLetters},
+		{"doctor", "check that everything is set up, and say what to do", doctor},
+		{"reseal", "seal channels' secrets with the current AUTH_SECRET", reseal},
 		{"seed", "create the first organization and its administrator", seed},
 		{"simulate", "play customers on WhatsApp and Messenger against a running server", simulate},
 		{"report", "print and draw the figures of an organization or an agent", reportFigures},
@@ -52,7 +57,7 @@ func (e *usageError) Error() string { return e.problem }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	env := environment{stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
+	env := environment{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
 	os.Exit(execute(ctx, env, os.Args[1:]))
 }
 
@@ -95,7 +100,7 @@ func exitCode(env environment, err error) int {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "chatopshub: the realtime engine of a shared inbox\n\nUsage: chatopshub [command] [flags]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  %-12s %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(w, "\n\"chatopshub command --help\" tells more. Configuration comes from the environment and .env: see .env.example.\n")
 }

@@ -80,8 +80,8 @@ func (c *mediaCase) tokens() {
 	c.rows.exec(`UPDATE channels SET config = jsonb_build_object('accessToken', $2::text) WHERE id = $1`,
 		c.rows.channel, sealer.Seal(c.rows.channel, persistence.FieldAccessToken, mediaToken))
 	var page domain.ChannelID
-	require.NoError(c.t, c.db.SQL.QueryRow(`INSERT INTO channels (organization_id, provider, name, external_id, status, proved_at)
-		VALUES ($1, 'MESSENGER', 'page', $2, 'ACTIVE', now()) RETURNING id`, c.rows.org, c.page).Scan(&page))
+	require.NoError(c.t, c.db.SQL.QueryRow(`INSERT INTO channels (organization_id, provider, name, external_id, status, proved_at, checked_at)
+		VALUES ($1, 'MESSENGER', 'page', $2, 'ACTIVE', now(), `+neverDue+`) RETURNING id`, c.rows.org, c.page).Scan(&page))
 	c.rows.exec(`UPDATE channels SET config = jsonb_build_object('accessToken', $2::text) WHERE id = $1`,
 		page, sealer.Seal(page, persistence.FieldAccessToken, mediaToken+"-page"))
 }
@@ -307,6 +307,11 @@ func TestACrashBetweenMessageAndFileLosesNone(t *testing.T) {
 	delete(message, "text")
 	message["type"], message["image"] = "image", map[string]any{"id": media, "mime_type": "image/png"}
 	deliver(t, c.client, first.url, webhooktest.WhatsApp(c.rows.account, webhooktest.WhatsAppContact(customer), message))
+	// Not in the middle of an attempt, which River gives to somebody else only
+	// after minutes.
+	require.Eventually(t, func() bool {
+		return c.rows.count(`SELECT count(*) FROM river_job WHERE state = 'retryable'`) == 1
+	}, 30*time.Second, 20*time.Millisecond, "it never was tried")
 	first.kill()
 	require.Equal(t, 1, c.rows.count(`SELECT count(*) FROM attachments WHERE state = 'pending'`))
 

@@ -96,6 +96,10 @@ func TestCommands(t *testing.T) {
 		{[]string{"simulate", "--rate", "fast"}, exitUsage, "-rate"},
 		{[]string{"simulate", "--rate", "-1"}, exitUsage, "--rate takes"},
 		{[]string{"simulate", "--provider", "telegram"}, exitUsage, "--provider takes"},
+		{[]string{"simulate", "--duration", "0s"}, exitUsage, "--duration takes"},
+		{[]string{"simulate", "--serve", "--url", "http://localhost:1"}, exitUsage, "leave it out"},
+		{[]string{"simulate", "--faults", "drop=0.1"}, exitUsage, "--graph-addr"},
+		{[]string{"simulate", "--serve", "--faults", "drop=2"}, exitUsage, "drop takes a share"},
 		{[]string{"migrate"}, exitUsage, "up, down, status"},
 		{[]string{"migrate", "sideways"}, exitUsage, "up, down, status"},
 	} {

@@ -39,7 +39,7 @@ func (p *platform) account(id domain.ChannelID) (graph.Account, error) {
 	if err != nil {
 		return graph.Account{}, err
 	}
-	if p.atMeta && c.Token == persistence.SeedGraphToken { // no stranger is to see even this token
+	if p.isPlayed(c) { // no stranger is to see even this token
 		return graph.Account{}, &domain.CallError{Class: domain.FailureChannel, Code: domain.CallUnsendable, Text: playedChannel}
 	}
 	return accountOf(c), nil
@@ -58,7 +58,11 @@ const playedChannel = "the channel is the simulator's, and this server calls Met
 // to call.
 func (p *platform) played(id domain.ChannelID) bool {
 	c, err := p.registry.Credentials(id)
-	return err == nil && p.atMeta && c.Token == persistence.SeedGraphToken
+	return err == nil && p.isPlayed(c)
+}
+
+func (p *platform) isPlayed(c domain.Credentials) bool {
+	return p.atMeta && (c.Token == persistence.SeedNumberToken || c.Token == persistence.SeedPageToken)
 }
 
 // channelHealth keeps what the platforms refuse.

@@ -24,6 +24,7 @@ import (
 	"github.com/chatopshub/chatopshub/migrations"
 	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/embedded"
+	"github.com/chatopshub/chatopshub/persistence/valkey"
 	"github.com/chatopshub/chatopshub/transport/auth"
 	"github.com/chatopshub/chatopshub/transport/rest"
 	"github.com/chatopshub/chatopshub/transport/socket"
@@ -73,6 +74,7 @@ type storage struct {
 
 	conversations *persistence.Conversations
 	deadLetters   *persistence.DeadLetters
+	sealer        *persistence.Sealer
 	sessions      *persistence.Sessions
 	assignments   *persistence.Assignments
 	agentSessions *persistence.AgentSessions
@@ -204,7 +206,11 @@ func (p *program) openValkey(ctx context.Context) error {
 const sealLabel = "chatopshub channel secrets v1"
 
 func newSealer(cfg Config) (*persistence.Sealer, error) {
-	return persistence.NewSealer(auth.DeriveKey([]byte(cfg.Auth.Secret), sealLabel))
+	var previous [][]byte
+	if cfg.Auth.PreviousSecret != "" {
+		previous = append(previous, auth.DeriveKey([]byte(cfg.Auth.PreviousSecret), sealLabel))
+	}
+	return persistence.NewSealer(auth.DeriveKey([]byte(cfg.Auth.Secret), sealLabel), previous...)
 }
 
 func (p *program) openStorage(ctx context.Context) error {
@@ -235,7 +241,7 @@ func (p *program) openStorage(ctx context.Context) error {
 		return err
 	}
 	p.store = &storage{
-		reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
+		sealer: sealer, reads: reads, writer: writer, loader: persistence.NewLoader(reads), identities: identities,
 		registry:      persistence.NewRegistry(reads, sealer, p.cfg.Auth.AccessTokenTTL, p.logger.With("part", "registry"), time.Now),
 		conversations: persistence.NewConversations(reads, p.link),
 		attachments:   persistence.NewAttachments(reads),
@@ -296,6 +302,8 @@ func (p *program) openSockets(context.Context) error {
 		Registerer: p.metrics, Tracer: p.tracing.ofSockets(), Logger: p.logger.With("part", "sockets"), Origins: p.cfg.HTTP.Origins,
 		RemoteAddr:   func(r *http.Request) netip.Addr { return rest.ClientAddress(r, p.cfg.HTTP.TrustedProxies) },
 		PingInterval: p.cfg.Socket.PingInterval, PingTimeout: p.cfg.Socket.PingTimeout,
+		Feed: a.feeds, RecoveryWindow: p.cfg.Socket.RecoveryWindow,
+		Records: valkey.NewRecoveries(p.valkey.client, p.logger.With("part", "sockets"), time.Now),
 	})
 	if err != nil {
 		return err

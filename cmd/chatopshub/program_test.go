@@ -81,6 +81,12 @@ func dialSocket(t testing.TB, p *program, token string) *socketClient {
 
 func dialSocketAt(t testing.TB, url, token string) *socketClient {
 	t.Helper()
+	return dialSocketAs(t, url, map[string]string{"token": token})
+}
+
+// dialSocketAs connects by what a client shows of itself.
+func dialSocketAs(t testing.TB, url string, shown map[string]string) *socketClient {
+	t.Helper()
 	c := &socketClient{closed: make(chan struct{})}
 	conn, _, err := gws.NewClient(c, &gws.ClientOption{
 		Addr: strings.Replace(url, "http://", "ws://", 1) + "/socket.io/?EIO=4&transport=websocket",
@@ -92,7 +98,7 @@ func dialSocketAt(t testing.TB, url, token string) *socketClient {
 		_ = conn.NetConn().Close() // the server may have closed it already
 		<-c.closed
 	})
-	auth, err := json.Marshal(map[string]string{"token": token})
+	auth, err := json.Marshal(shown)
 	require.NoError(t, err)
 	c.send(t, "40"+string(auth))
 	require.Eventually(t, func() bool { return c.has("40{") }, 10*time.Second, 2*time.Millisecond, "not connected")

@@ -102,8 +102,8 @@ func (n *tenantRows) giveToken(channel domain.ChannelID, token string) {
 func (n *tenantRows) page(account string) domain.ChannelID {
 	n.t.Helper()
 	id := domain.ChannelID(entropy())
-	n.exec(`INSERT INTO channels (id, organization_id, provider, name, external_id, status, proved_at)
-		VALUES ($1, $2, 'MESSENGER', $3, $3, 'ACTIVE', now())`, id, n.org, account)
+	n.exec(`INSERT INTO channels (id, organization_id, provider, name, external_id, status, proved_at, checked_at)
+		VALUES ($1, $2, 'MESSENGER', $3, $3, 'ACTIVE', now(), `+neverDue+`)`, id, n.org, account)
 	return id
 }
 
@@ -146,9 +146,14 @@ func (c *centre) open(who graphtest.Customer) domain.ConversationID {
 	require.NoError(c.t, err)
 	c.platform.drain(c.t)
 	id := c.conversationOf(who.Number)
+	c.accept(id)
+	return id
+}
+
+func (c *centre) accept(id domain.ConversationID) {
+	c.t.Helper()
 	a := call(c.client, http.MethodPost, c.program.url()+"/api/conversations/"+id.String()+"/accept", c.agent.token, nil)
 	require.Equal(c.t, http.StatusOK, a.status, bodyText(a))
-	return id
 }
 
 // send has the agent write; the answer is the message.

@@ -63,9 +63,18 @@ func welcome(w io.Writer, p *program, kept []keptSecret) {
 				fmt.Fprintf(&b, "  %-23s %s  (%s)\n", k.Variable, string(k.Value), k.File)
 			}
 		}
-		fmt.Fprint(&b, "\n  See it live: run `bin/chatopshub simulate` and `node docs/examples/agent.mjs` in two more shells.\n")
+		fmt.Fprint(&b, seeItLive(p))
 	}
 	fmt.Fprintln(w, b.String())
+}
+
+// seeItLive is what to do next, by whether anybody can get what agents send.
+func seeItLive(p *program) string {
+	if !p.platform.atMeta {
+		return "\n  See it live: run `node docs/examples/agent.mjs` in another shell.\n"
+	}
+	return "\n  See it live: run `bin/chatopshub simulate` and `node docs/examples/agent.mjs` in two more shells." +
+		"\n  Customers who get answers, too: stop it, and run `bin/chatopshub simulate --serve`.\n"
 }
 
 // showSeedPassword shows the default that everybody can read in the

@@ -201,9 +201,14 @@ func TestValkeyFlushedOrGoneLogsNobodyOut(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, login(client, p, grace, persistence.SeedAgentPassword).status, "the node counts by itself")
 }
 
-// loginFrom logs in through a proxy, which says where it comes from.
+// loginFrom logs in as the first agent.
 func loginFrom(t testing.TB, client *http.Client, p *program, address, password string) (status int, retryAfter string) {
-	body, err := json.Marshal(map[string]string{"email": ada, "password": password})
+	return loginAs(t, client, p, address, ada, password)
+}
+
+// loginAs logs in through a proxy, which says where it comes from.
+func loginAs(t testing.TB, client *http.Client, p *program, address, email, password string) (status int, retryAfter string) {
+	body, err := json.Marshal(map[string]string{"email": email, "password": password})
 	require.NoError(t, err)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url()+"/api/auth/login", bytes.NewReader(body))
 	require.NoError(t, err)
@@ -251,9 +256,14 @@ func TestTenThousandWrongPasswords(t *testing.T) {
 		}
 		return all
 	}
-	require.Equal(t, map[int]int{http.StatusUnauthorized: 10, http.StatusTooManyRequests: 990}, attack(0, 1000))
+	first := attack(0, 1000)
+	// A window may end meanwhile, and the next one has ten more.
+	require.Contains(t, []int{10, 20}, first[http.StatusUnauthorized])
+	require.Equal(t, 1000, first[http.StatusUnauthorized]+first[http.StatusTooManyRequests])
 	before := liveHeap()
-	require.Equal(t, map[int]int{http.StatusTooManyRequests: 9000}, attack(1000, 9000))
+	more := attack(1000, 9000)
+	require.Contains(t, []int{0, 10}, more[http.StatusUnauthorized])
+	require.Equal(t, 9000, more[http.StatusUnauthorized]+more[http.StatusTooManyRequests])
 	require.Less(t, liveHeap()-before, int64(16<<20), "with the stand-in for Valkey in the same process")
 
 	status, retryAfter := loginFrom(t, client, p, "192.0.2.1", persistence.SeedAgentPassword)

@@ -5,19 +5,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/transport/webhook/webhooktest"
-)
-
-// The simulator's number and page: the seed makes a channel for each.
-const (
-	simulatedPhoneNumberID = "100000000000001"
-	simulatedPageID        = "200000000000001"
 )
 
 // simulation is what the simulate command was asked for.
@@ -28,6 +24,10 @@ type simulation struct {
 	duration  time.Duration
 	provider  string // whatsapp, messenger or both
 	secrets   map[string]string
+
+	serve     bool   // with a server of its own
+	graphAddr string // where the fake Graph API listens; empty and no server: there is none
+	faults    faults // of the fake Graph API
 }
 
 func simulate(ctx context.Context, env environment, args []string) error {
@@ -38,17 +38,24 @@ func simulate(ctx context.Context, env environment, args []string) error {
 	flags.Float64Var(&s.rate, "rate", 2, "messages per second, all customers together")
 	flags.DurationVar(&s.duration, "duration", 30*time.Second, "how long")
 	flags.StringVar(&s.provider, "provider", "both", "whatsapp, messenger or both")
+	flags.BoolVar(&s.serve, "serve", false, "start a server, too, with the simulator as its platform; until it is stopped, unless --duration is given")
+	flags.StringVar(&s.graphAddr, "graph-addr", "", "play the platforms' Graph API at this host:port, for a running server whose META_GRAPH_URL is http://host:port")
+	flags.Var(&s.faults, "faults", "what goes wrong at the Graph API: drop=0.2,throttle=0.05,error=0.1,reject=0.01,latency=200ms")
 	if err := parse(env, flags, args); err != nil {
 		return helped(err)
+	}
+	if s.serve && !isGiven(flags, "duration") {
+		s.duration = 0
 	}
 	if err := s.check(flags.Args()); err != nil {
 		return err
 	}
-	cfg, _, err := loadConfig(env.environ, ".env")
+	cfg, warnings, err := loadConfig(env.environ, ".env")
 	if err != nil {
 		return err
 	}
-	if _, err := cfg.keepSecrets(); err != nil {
+	kept, err := cfg.keepSecrets()
+	if err != nil {
 		return fmt.Errorf("read the webhook secrets: %w", err)
 	}
 	s.secrets = map[string]string{
@@ -57,7 +64,29 @@ func simulate(ctx context.Context, env environment, args []string) error {
 	if s.url == "" {
 		s.url = cfg.HTTP.PublicURL
 	}
-	return s.run(ctx, env)
+	if !s.serve && s.graphAddr == "" {
+		return s.run(ctx, env)
+	}
+	if cfg.Log.Level == slog.LevelInfo {
+		cfg.Log.Level = slog.LevelWarn // who reads here wants to see the customers
+	}
+	logger := newLogger(env.stderr, cfg.Log)
+	for _, w := range warnings {
+		logger.Warn(w)
+	}
+	return s.live(ctx, env, cfg, func(ctx context.Context, cfg Config) (*program, error) {
+		p, err := start(ctx, cfg, logger)
+		if err == nil {
+			welcome(env.stdout, p, kept)
+		}
+		return p, err
+	})
+}
+
+// isGiven reports whether a flag was set on the command line.
+func isGiven(flags *flag.FlagSet, name string) (given bool) {
+	flags.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
 }
 
 func (s *simulation) check(rest []string) error {
@@ -68,8 +97,12 @@ func (s *simulation) check(rest []string) error {
 		return &usageError{"chatopshub simulate: --customers takes 1 to 1000000"}
 	case s.rate <= 0 || s.rate > 100_000:
 		return &usageError{"chatopshub simulate: --rate takes more than 0, at most 100000 messages per second"}
-	case s.duration <= 0:
+	case s.duration < 0, s.duration == 0 && !s.serve:
 		return &usageError{"chatopshub simulate: --duration takes a time such as 30s"}
+	case s.serve && s.url != "":
+		return &usageError{"chatopshub simulate: --url is the address of a running server: leave it out with --serve"}
+	case s.faults.isSet() && !s.serve && s.graphAddr == "":
+		return &usageError{"chatopshub simulate: --faults are those of the Graph API: give --serve or --graph-addr, too"}
 	case s.provider != "whatsapp" && s.provider != "messenger" && s.provider != "both":
 		return &usageError{"chatopshub simulate: --provider takes whatsapp, messenger or both"}
 	}
@@ -156,14 +189,24 @@ type simulated struct {
 func newCrowd(n int, provider string) *crowd {
 	c := &crowd{provider: provider, run: fmt.Sprintf("%x", time.Now().UnixNano())}
 	for i := range n {
-		c.customers = append(c.customers, webhooktest.Customer{
-			Name:   firstNames[i%len(firstNames)] + " " + lastNames[i/len(firstNames)%len(lastNames)],
-			Number: fmt.Sprintf("1555%07d", i),
-			UserID: fmt.Sprintf("US.%020d", i),
-			PSID:   fmt.Sprintf("7%015d", i),
-		})
+		c.customers = append(c.customers, newCustomer(i))
 	}
 	return c
+}
+
+// newCustomer is the ith customer, the same in every run.
+func newCustomer(i int) webhooktest.Customer {
+	return webhooktest.Customer{
+		Name:   firstNames[i%len(firstNames)] + " " + lastNames[i/len(firstNames)%len(lastNames)],
+		Number: fmt.Sprintf("1555%07d", i),
+		UserID: fmt.Sprintf("US.%020d", i),
+		PSID:   fmt.Sprintf("7%015d", i),
+	}
+}
+
+// onMessenger reports whether the ith customer writes there.
+func onMessenger(provider string, i int) bool {
+	return provider == "messenger" || provider == "both" && i%2 == 1
 }
 
 // write is the next message of some customer.
@@ -171,13 +214,12 @@ func (c *crowd) write(at time.Time) simulated {
 	c.sent++
 	i := rand.IntN(len(c.customers))
 	who, text := c.customers[i], sentences[rand.IntN(len(sentences))]
-	onMessenger := c.provider == "messenger" || c.provider == "both" && i%2 == 1
-	if onMessenger {
+	if onMessenger(c.provider, i) {
 		id := fmt.Sprintf("m_sim_%s_%d", c.run, c.sent)
-		return simulated{"messenger", webhooktest.MessengerText(simulatedPageID, who, id, text, at)}
+		return simulated{"messenger", webhooktest.MessengerText(persistence.SeedPageID, who, id, text, at)}
 	}
 	id := fmt.Sprintf("wamid.sim.%s.%d", c.run, c.sent)
-	return simulated{"whatsapp", webhooktest.WhatsAppText(simulatedPhoneNumberID, who, id, text, at)}
+	return simulated{"whatsapp", webhooktest.WhatsAppText(persistence.SeedPhoneNumberID, who, id, text, at)}
 }
 
 var (

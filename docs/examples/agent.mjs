@@ -35,7 +35,7 @@ async function take(conversation, name) {
   else console.log(`  too late for ${name}: ${body.code}${body.holder ? `, ${body.holder.name} has it` : ""}`);
 }
 
-const socket = io(server, { auth: { token: accessToken }, transports: ["websocket"] });
+const socket = io(server, { auth: { token: accessToken } });
 socket.on("connect", () => console.log(`connected as ${socket.id}`));
 socket.on("connect_error", (error) => console.error(`not connected: ${error.message}`));
 socket.on("disconnect", (reason) => console.log(`disconnected: ${reason}`));

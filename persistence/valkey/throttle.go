@@ -5,18 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-)
-
-const (
-	// answerTimeout is how long Valkey may take: somebody waits for the answer,
-	// and counting in memory is better than making them wait longer.
-	answerTimeout = 250 * time.Millisecond
-	// awayPause is for how long Valkey isn't asked after it didn't answer.
-	awayPause = time.Second
 )
 
 // name is what a counter goes by: a hash, so that a key of any length takes the
@@ -35,17 +26,16 @@ func (n name) key() string {
 // Throttle counts attempts within windows of time, for all nodes together in
 // Valkey; while that is away, for each node by itself in memory, from zero.
 type Throttle struct {
-	shared    *shared
-	local     *local
-	logger    *slog.Logger
-	now       func() time.Time
-	awayUntil atomic.Int64 // ns since 1970
+	shared *shared
+	local  *local
+	logger *slog.Logger
+	outage outage
 }
 
 // NewThrottle makes one that tells the time by now. The client must honour the
 // deadlines of contexts (ContextTimeoutEnabled).
 func NewThrottle(client *redis.Client, logger *slog.Logger, now func() time.Time) *Throttle {
-	return &Throttle{shared: &shared{client, answerTimeout}, local: newLocal(now), logger: logger, now: now}
+	return &Throttle{shared: &shared{client, answerTimeout}, local: newLocal(now), logger: logger, outage: outage{now: now}}
 }
 
 // Take counts an attempt under key and returns zero, or, when there were limit
@@ -54,7 +44,7 @@ func NewThrottle(client *redis.Client, logger *slog.Logger, now func() time.Time
 // first attempt.
 func (t *Throttle) Take(ctx context.Context, key string, limit int, window time.Duration) time.Duration {
 	n := nameOf(key)
-	if t.shareable() {
+	if t.outage.over() {
 		wait, err := t.shared.take(ctx, n, limit, window)
 		if err == nil {
 			return wait
@@ -68,7 +58,7 @@ func (t *Throttle) Take(ctx context.Context, key string, limit int, window time.
 // What can't be given back passes with the window.
 func (t *Throttle) GiveBack(ctx context.Context, key string) {
 	n := nameOf(key)
-	if t.shareable() {
+	if t.outage.over() {
 		ctx := context.WithoutCancel(ctx) // the caller may be gone by now
 		err := t.shared.giveBack(ctx, n)
 		if err == nil {
@@ -79,15 +69,10 @@ func (t *Throttle) GiveBack(ctx context.Context, key string) {
 	t.local.giveBack(n)
 }
 
-// shareable reports whether Valkey is worth asking.
-func (t *Throttle) shareable() bool { return t.now().UnixNano() >= t.awayUntil.Load() }
-
 func (t *Throttle) away(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return // the caller is gone, which says nothing about Valkey
+	if t.outage.begins(ctx) {
+		t.logger.WarnContext(ctx, "Valkey doesn't answer; attempts are counted by this node alone", "error", err)
 	}
-	t.awayUntil.Store(t.now().Add(awayPause).UnixNano())
-	t.logger.WarnContext(ctx, "Valkey doesn't answer; attempts are counted by this node alone", "error", err)
 }
 
 // shared counts in Valkey.

@@ -160,10 +160,10 @@ func TestValkeyThatComesBackIsAskedAgain(t *testing.T) {
 	require.NotZero(t, b.Take(t.Context(), "a", 1, window))
 	b.server.SetError("")
 	b.advance(awayPause - time.Millisecond)
-	require.False(t, b.shareable())
+	require.False(t, b.outage.over())
 	b.advance(time.Millisecond)
 	require.Equal(t, window-awayPause, b.Take(t.Context(), "a", 1, window))
-	require.True(t, b.shareable())
+	require.True(t, b.outage.over())
 }
 
 // A Valkey that takes connections and says nothing holds up one caller a
@@ -191,7 +191,7 @@ func TestACallerWhoIsGoneSaysNothingAboutValkey(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.Zero(t, b.Take(gone, "a", 1, window))
-	require.True(t, b.shareable())
+	require.True(t, b.outage.over())
 }
 
 // Not in parallel: it looks at the memory of all.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,89 +25,6 @@ func (f *fixture) bearer(method, path, authorization, body string) answer {
 		r.Header.Set("Authorization", authorization)
 	}
 	return f.send(r)
-}
-
-// bodyFor is a body that the operation takes.
-func (f *fixture) bodyFor(path string) string {
-	if strings.HasSuffix(path, "/reassign") {
-		return `{"agentId":"` + f.agent.ID.String() + `"}`
-	}
-	if strings.HasSuffix(path, "/messages") {
-		return `{"body":"hello"}`
-	}
-	if path == "/api/auth/logout" {
-		return `{"refreshToken":"any"}`
-	}
-	return ""
-}
-
-func TestEveryOperationAsksForAToken(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	good := f.token(f.agent)
-	suspended := f.addUser(f.org, "Sleepy", domain.RoleAgent)
-	suspended.Status = domain.UserSuspended
-	f.directory[suspended.ID] = suspended
-	gone := domain.User{ID: newID(suspended.ID), Organization: f.org, Role: domain.RoleAdmin}
-	moved := f.agent
-	moved.Organization = f.foreigner.Organization // signed by us, but of nobody
-	stale := *f.issuer
-	stale.Now = func() time.Time { return time.Now().Add(-time.Hour) }
-	principal := auth.Principal{User: f.agent.ID, Organization: f.org, Role: domain.RoleAgent}
-	principal.Session = newID(principal.Session)
-	expired, err := stale.Issue(principal)
-	require.NoError(t, err)
-
-	refusals := []struct {
-		name, authorization string
-		status              int
-		code                string
-	}{
-		{"no token", "", 401, "token_missing"},
-		{"no scheme", good, 401, "token_invalid"},
-		{"another scheme", "Basic " + good, 401, "token_invalid"},
-		{"garbage", "Bearer garbage", 401, "token_invalid"},
-		{"empty", "Bearer ", 401, "token_invalid"},
-		{"expired", "Bearer " + expired, 401, "token_expired"},
-		{"alg none", "Bearer " + unsigned(good), 401, "token_invalid"},
-		{"of a user who is gone", "Bearer " + f.token(gone), 401, "token_revoked"},
-		{"of another organization's user", "Bearer " + f.token(moved), 401, "token_revoked"},
-		{"of a suspended user", "Bearer " + f.token(suspended), 403, "user_not_active"},
-	}
-	for key, op := range described(t, testServer(t)) {
-		method, pattern, _ := strings.Cut(key, " ")
-		path := f.path(pattern)
-		if len(op.Security) == 0 {
-			continue
-		}
-		for _, refusal := range refusals {
-			a := f.bearer(method, path, refusal.authorization, "{not json")
-			require.Equal(t, refusal.status, a.status, "%s, %s: %s", key, refusal.name, a.raw)
-			require.Equal(t, refusal.code, a.body["code"], "%s, %s", key, refusal.name)
-			require.Equal(t, refusal.status == 401, a.header.Get("WWW-Authenticate") != "", "%s, %s", key, refusal.name)
-			require.NotContains(t, string(a.raw), good)
-		}
-		if strings.HasPrefix(pattern, "/api/attachments") {
-			continue // takes no JSON: attachments_test.go
-		}
-		for _, user := range []domain.User{f.agent, f.admin} {
-			if user.Role == domain.RoleAgent && strings.Contains(op.Description, "Only for ADMIN.") {
-				f.problem(f.as(user, method, path, ""), 403, "forbidden")
-				continue
-			}
-			body := ""
-			if method == http.MethodPost {
-				body = f.bodyFor(path)
-			}
-			require.Less(t, f.as(user, method, path, body).status, 300, "%s as %s", key, user.Role)
-		}
-		foreign := f.as(f.foreigner, method, path, `{"agentId":"`+f.foreigner.ID.String()+`"}`)
-		if strings.Contains(pattern, "{id}") && (method == http.MethodGet || strings.HasSuffix(path, "reassign")) {
-			f.problem(foreign, 404, "not_found")
-		}
-		require.NotContains(t, string(foreign.raw), f.conversation.String(), key)
-	}
-	require.NotContains(t, f.log.String(), good, "the log has a token")
 }
 
 func TestAnotherOrganizationsConversationIsNotFound(t *testing.T) {

@@ -57,10 +57,10 @@ func (in *listConversationsInput) filter(caller domain.User) (domain.Conversatio
 	}
 	slices.Sort(in.Status)
 	filter := domain.ConversationFilter{
-		Statuses: slices.Compact(in.Status), Search: strings.TrimSpace(in.Search), Sort: in.Sort, Page: page,
+		Statuses: slices.Compact(in.Status), Sort: in.Sort, Page: page,
 	}
-	if !utf8.ValidString(in.Search) || strings.ContainsRune(in.Search, 0) {
-		return filter, invalid("query", "search", "takes UTF-8 text without NUL")
+	if filter.Search, err = searched(in.Search); err != nil {
+		return filter, err
 	}
 	if in.Channel != "" && !readID(&filter.Channel, in.Channel) {
 		return filter, invalid("query", "channelId", "takes a UUID")
@@ -72,6 +72,14 @@ func (in *listConversationsInput) filter(caller domain.User) (domain.Conversatio
 		return filter, invalid("query", "assignedTo", "takes the UUID of a user, or me")
 	}
 	return filter, nil
+}
+
+// searched is what a search looks for.
+func searched(text string) (string, error) {
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return "", invalid("query", "search", "takes UTF-8 text without NUL")
+	}
+	return strings.TrimSpace(text), nil
 }
 
 // readID reads an id that is given. The nil UUID is none: as a filter it would
@@ -162,6 +170,10 @@ func (s *server) reassign(ctx context.Context, in *reassignInput) (*conversation
 	caller := callerOf(ctx)
 	to, known := s.Directory.User(caller.Organization, in.Body.Agent)
 	if !known {
+		// What isn't there comes first: no answer depends on it otherwise.
+		if _, err := s.Conversations.Get(ctx, caller.Organization, in.ID); err != nil {
+			return nil, fmt.Errorf("get conversation %s: %w", in.ID, err)
+		}
 		return nil, refused(&domain.Refusal{Code: domain.CodeInvalidAssignee})
 	}
 	return s.command(ctx, in.ID, domain.Reassign{By: asCaller(caller), To: to})
@@ -176,7 +188,6 @@ func (s *server) command(ctx context.Context, id domain.ConversationID, cmd doma
 		return s.Conversations.Get(ctx, callerOf(ctx).Organization, id)
 	})
 	if err != nil {
-		// It is done, so no answer may say that it isn't.
 		return nil, fmt.Errorf("get conversation %s after %T: %w: %w", id, cmd, domain.ErrOutcomeUnknown, err)
 	}
 	return &conversationOutput{Body: row}, nil

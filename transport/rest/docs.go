@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	"github.com/swaggest/swgui/v5/static"
-
-	"github.com/chatopshub/chatopshub/domain"
 )
 
 // This file is the page that shows the OpenAPI document: Swagger UI, whose
@@ -76,15 +74,10 @@ func (s *server) docsPage(context.Context, *struct{}) (*fileOutput, error) {
 }
 
 type assetInput struct {
-	Name   string `path:"name" maxLength:"100" doc:"The file"`
 	Accept string `header:"Accept-Encoding" hidden:"true"`
 }
 
-func (s *server) docsAsset(_ context.Context, in *assetInput) (*fileOutput, error) {
-	file, ok := s.assets[in.Name]
-	if !ok {
-		return nil, fmt.Errorf("file %q of the documents' page: %w", in.Name, domain.ErrNotFound)
-	}
+func (file asset) serve(_ context.Context, in *assetInput) (*fileOutput, error) {
 	out := &fileOutput{ContentType: file.media, CacheControl: docsCache, Policy: apiPolicy, Body: file.data}
 	switch {
 	case !file.packed:
@@ -93,7 +86,7 @@ func (s *server) docsAsset(_ context.Context, in *assetInput) (*fileOutput, erro
 	default:
 		data, err := unpack(file.data)
 		if err != nil {
-			return nil, fmt.Errorf("file %q of the documents' page: %w", in.Name, err)
+			return nil, fmt.Errorf("serve a file of the documents' page: %w", err)
 		}
 		out.Body = data
 	}
@@ -114,7 +107,6 @@ func unpack(packed []byte) ([]byte, error) {
 
 // docsRoutes registers the document and the page that shows it.
 func (s *server) docsRoutes() {
-	s.assets = assets()
 	register(s, operation{
 		access: anyone(), method: http.MethodGet, path: docsPath + "/openapi.json", id: "openapiJSON", tag: "Operations",
 		summary: "This document as JSON", media: "application/openapi+json",
@@ -127,8 +119,11 @@ func (s *server) docsRoutes() {
 		access: anyone(), method: http.MethodGet, path: docsPath, id: "docs", tag: "Operations",
 		summary: "This document as a page", about: "Swagger UI. It loads nothing from elsewhere.", media: "text/html",
 	}, s.docsPage)
-	register(s, operation{
-		access: anyone(), method: http.MethodGet, path: docsPath + "/assets/{name}", id: "docsAsset", tag: "Operations",
-		summary: "A file of the page", refuses: []int{404}, media: "*/*",
-	}, s.docsAsset)
+	for name, file := range assets() {
+		media, _, _ := strings.Cut(file.media, ";")
+		register(s, operation{
+			access: anyone(), method: http.MethodGet, path: docsPath + "/assets/" + name, id: "docs " + name, tag: "Operations",
+			summary: "A file of the page", media: media,
+		}, file.serve)
+	}
 }

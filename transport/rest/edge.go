@@ -137,9 +137,12 @@ func (s *server) logRequest(r *http.Request, rec *recorder, req *request, took t
 
 // levelOf is how loudly a request is logged. Probes, which come every second,
 // and webhooks, which come by the thousand, are worth a line when they fail:
-// the metrics count the others.
+// the metrics count the others. They count all of the sockets' requests: a poll
+// comes for every event, and a refusal for every client that is told to wait.
 func levelOf(route string, status int) slog.Level {
 	switch {
+	case route == "/ws", strings.HasPrefix(route, "/socket.io/"):
+		return slog.LevelDebug
 	case status >= http.StatusInternalServerError:
 		return slog.LevelError
 	case status >= http.StatusBadRequest:

@@ -48,6 +48,10 @@ type fixture struct {
 	presences     fakePresences
 	sessions      *fakeSessions
 	throttle      *fakeThrottle
+	accounts      *fakeAccounts
+	channels      *fakeChannels
+	contacts      *fakeContacts
+	letters       *fakeLetters
 	figures       *fakeFigures
 	persons       *fakePersons
 	files         *fakeFiles
@@ -74,11 +78,13 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	row.AssignedAt, row.LastMessage, row.WindowExpiresAt = domain.Timestamp{}, nil, domain.Timestamp{}
 	f.conversations.org, f.conversations.row = f.org, row
 	f.inbox.org, f.persons.org = f.org, f.org
+	f.administration()
 	f.issuer = &auth.Issuer{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.AccessTokenLabel), TTL: 15 * time.Minute, Now: time.Now}
 	f.config = Config{
 		Inbox: f.inbox, Conversations: f.conversations, Users: f.users, Directory: f.directory, Presences: f.presences,
 		Attachments: f.files, Blobs: f.files, Links: f.links,
 		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2), Throttle: f.throttle, Figures: f.figures, Persons: f.persons, Chain: testChain,
+		Accounts: f.accounts, Relief: f.accounts, Channels: f.channels, Platforms: f.channels, Contacts: f.contacts, DeadLetters: f.letters,
 		Origins: []string{"https://inbox.example.com"}, AccessTTL: 15 * time.Minute,
 		Version: "test", Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now,
 	}
@@ -155,7 +161,7 @@ func (f *fixture) send(r *http.Request) answer {
 
 // path is an operation's path with the fixture's conversation in it.
 func (f *fixture) path(pattern string) string {
-	return strings.NewReplacer("{id}", f.conversation.String(), "{agentId}", f.agent.ID.String()).Replace(pattern)
+	return strings.NewReplacer("{agentId}", f.agent.ID.String(), "{id}", f.conversation.String(), "{name}", "swagger-ui.css").Replace(pattern)
 }
 
 // problem requires that a is a problem with status and code.

@@ -51,6 +51,7 @@ func FuzzCursor(f *testing.F) {
 // strangers know no password.
 type strangers struct{}
 
+func (strangers) Hash(context.Context, string) (string, error)         { return "hash", nil }
 func (strangers) Verify(context.Context, string, string) (bool, error) { return false, nil }
 
 // patient is a throttle that nobody tires.
@@ -69,7 +70,7 @@ func FuzzRequest(f *testing.F) {
 	})
 	handler, err := New(fx.config)
 	require.NoError(f, err)
-	token := fx.token(fx.agent)
+	token := fx.token(fx.admin)
 	id := fx.conversation.String()
 	for _, seed := range []struct{ method, path, query, body string }{
 		{"GET", "/api/conversations", "status=PENDING&status=ASSIGNED&search=x&assignedTo=me&page=2&limit=5", ""},
@@ -81,6 +82,14 @@ func FuzzRequest(f *testing.F) {
 		{"POST", "/api/auth/login", "", `{"email":"a@b","password":"x","organizationSlug":"y"}`},
 		{"POST", "/api/auth/refresh", "", `{"refreshToken":"x"}`},
 		{"POST", "/api/auth/logout", "", `{"refreshToken":"x"}`},
+		{"GET", "/api/users", "role=AGENT&status=ACTIVE", ""},
+		{"POST", "/api/users", "", `{"email":"a@b","password":"12345678","name":"x","role":"AGENT","maxConversations":1}`},
+		{"PATCH", "/api/users/" + id, "", `{"name":"x","role":"ADMIN","status":"ACTIVE","password":"12345678","maxConversations":null}`},
+		{"POST", "/api/channels", "", `{"provider":"WHATSAPP","name":"x","config":{"phoneNumberId":"1","accessToken":"12345678"},"sendRate":1}`},
+		{"PATCH", "/api/channels/" + id, "", `{"config":{"businessAccountId":"1","accessToken":"••••1234"},"webhookSecret":null,"sendRate":null}`},
+		{"POST", "/api/channels/" + id + "/test", "", ""},
+		{"GET", "/api/contacts", "search=x", ""},
+		{"POST", "/api/webhooks/dead-letters/" + id + "/replay", "", ""},
 		{"PUT", "/api/agents", "a=%zz;b", "\x00"},
 	} {
 		f.Add(seed.method, seed.path, seed.query, []byte(seed.body))

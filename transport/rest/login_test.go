@@ -144,6 +144,10 @@ func TestRefusedLogins(t *testing.T) {
 // busyPasswords are a hasher with its queue full.
 type busyPasswords struct{}
 
+func (busyPasswords) Hash(context.Context, string) (string, error) {
+	return "", fmt.Errorf("hash password: %w", auth.ErrBusy)
+}
+
 func (busyPasswords) Verify(context.Context, string, string) (bool, error) {
 	return false, fmt.Errorf("verify password: %w", auth.ErrBusy)
 }

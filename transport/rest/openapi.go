@@ -95,9 +95,12 @@ func enums() map[reflect.Type][]any {
 			domain.AuditReopened, domain.AuditAgentDisconnected, domain.AuditMessageReceived, domain.AuditMessageSent,
 			domain.AuditMessageDelivered, domain.AuditMessageRead, domain.AuditMessageFailed,
 		},
-		reflect.TypeFor[domain.Presence]():   {domain.Online, domain.Away, domain.Offline},
-		reflect.TypeFor[domain.Role]():       {domain.RoleAgent, domain.RoleAdmin},
-		reflect.TypeFor[domain.UserStatus](): {domain.UserActive, domain.UserInactive, domain.UserSuspended},
+		reflect.TypeFor[domain.Presence]():         {domain.Online, domain.Away, domain.Offline},
+		reflect.TypeFor[domain.Role]():             {domain.RoleAgent, domain.RoleAdmin},
+		reflect.TypeFor[domain.UserStatus]():       {domain.UserActive, domain.UserInactive, domain.UserSuspended},
+		reflect.TypeFor[domain.ChannelStatus]():    {domain.ChannelActive, domain.ChannelInactive, domain.ChannelError},
+		reflect.TypeFor[domain.AssignmentPolicy](): {domain.AssignManually, domain.AssignAutomatically},
+		reflect.TypeFor[domain.AliasKind]():        {domain.AliasUserID, domain.AliasNumber, domain.AliasPSID},
 	}
 }
 
@@ -124,8 +127,10 @@ func refine(registry huma.Registry) {
 			if bare.Kind() == reflect.Slice {
 				property.Nullable = false
 			}
-			for _, word := range words[bare] {
-				property.Enum = append(property.Enum, fmt.Sprint(word))
+			if len(property.Enum) == 0 { // a field may take fewer than its type has
+				for _, word := range words[bare] {
+					property.Enum = append(property.Enum, fmt.Sprint(word))
+				}
 			}
 			if field.Type.Kind() == reflect.Pointer && options == "" {
 				schema.Properties[tag] = nullable(property)

@@ -38,11 +38,6 @@ func (s *server) personRoutes() {
 	}
 }
 
-// ContactPath names a contact; exported as PageQuery is.
-type ContactPath struct {
-	ID domain.ContactID `path:"id" format:"uuid" doc:"The contact"`
-}
-
 type eraseOutput struct{ Body erasedBody }
 
 type erasedBody struct {

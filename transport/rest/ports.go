@@ -113,8 +113,10 @@ type Tokens interface {
 	Authenticate(ctx context.Context, token string) (auth.Principal, error)
 }
 
-// Passwords verifies passwords, only so many at a time; *auth.Hasher is it.
+// Passwords hashes and verifies passwords, only so many at a time; *auth.Hasher
+// is it.
 type Passwords interface {
+	Hash(ctx context.Context, password string) (string, error)
 	Verify(ctx context.Context, password, hash string) (bool, error)
 }
 

@@ -107,6 +107,8 @@ func problemOf(err error) *Problem {
 		return known
 	case errors.As(err, &refusal):
 		return refused(refusal)
+	case conflictOf(err) != nil:
+		return conflictOf(err)
 	case errors.As(err, &limit):
 		return invalid("body", limit.Field, limit.Reason)
 	case errors.As(err, &value):
@@ -137,6 +139,31 @@ func problemOf(err error) *Problem {
 		return unauthorized("token_invalid", "The access token isn't one of ours.", "invalid")
 	}
 	return problem(http.StatusInternalServerError, codeOf(http.StatusInternalServerError), "Something went wrong on our side.")
+}
+
+// conflictOf is the 409 of what administrators can't do as things are; nil: it
+// is something else.
+func conflictOf(err error) *Problem {
+	var replay *domain.ReplayError
+	if errors.As(err, &replay) {
+		return problem(http.StatusConflict, "replay_refused", "The dead letter still can't be taken: "+replay.Reason+".")
+	}
+	for _, known := range []struct {
+		err          error
+		code, detail string
+	}{
+		{domain.ErrEmailTaken, "email_taken", "Another user of the organization has the e-mail."},
+		{domain.ErrLastAdmin, "last_admin", "The organization would be left without an ACTIVE ADMIN."},
+		{domain.ErrChannelTaken, "channel_taken", "Another channel works with that number or page."},
+		{domain.ErrChannelUnproved, "channel_not_proved", "The channel has to prove that it can read its number or page: test it first."},
+		{domain.ErrChannelFailing, "channel_in_error", "The channel's credentials don't work: set others, then test it."},
+		{domain.ErrChannelChanged, "channel_changed", "The channel was changed while it was tested: test it again."},
+	} {
+		if errors.Is(err, known.err) {
+			return problem(http.StatusConflict, known.code, known.detail)
+		}
+	}
+	return nil
 }
 
 // refused is the inbox's "no" with the facts that it rests on.

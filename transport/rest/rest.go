@@ -30,6 +30,12 @@ type Config struct {
 	Tokens        Tokens
 	Passwords     Passwords
 	Throttle      Throttle
+	Accounts      Accounts
+	Relief        Relief
+	Channels      Channels
+	Platforms     Platforms
+	Contacts      Contacts
+	DeadLetters   DeadLetters
 	Attachments   Attachments
 	Blobs         Blobs
 	// Links makes and checks the signed addresses of files.
@@ -80,7 +86,8 @@ func (c *Config) validate() error {
 	var errs []error
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
-		"Throttle", "Attachments", "Blobs", "Links", "Figures", "Persons", "Chain", "AccessTTL", "Log", "Now",
+		"Throttle", "Accounts", "Relief", "Channels", "Platforms", "Contacts", "DeadLetters", "Attachments", "Blobs", "Links",
+		"Figures", "Persons", "Chain", "AccessTTL", "Log", "Now",
 	} {
 		if v.FieldByName(name).IsZero() {
 			errs = append(errs, fmt.Errorf("%s is not set", name))
@@ -105,10 +112,10 @@ type server struct {
 	api      huma.API
 	ready    readiness
 	document document
-	assets   map[string]asset
 	limits   limits
 	metrics  *metrics
 	inFlight atomic.Int64
+	routes   []operation // as registered
 	// transferring is how many files come and go.
 	transferring atomic.Int64
 	errs         []error // what is wrong with the operations that were registered
@@ -159,7 +166,7 @@ func newServer(config Config) (*server, error) {
 	}
 	s.ready = readiness{checks: s.Checks, now: s.Now, log: s.Log}
 	s.api = humahttprouter.New(s.router, apiConfig(s.Version))
-	s.routes()
+	s.addRoutes()
 	if err := errors.Join(s.errs...); err != nil {
 		return nil, err
 	}

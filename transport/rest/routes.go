@@ -33,6 +33,7 @@ type operation struct {
 	summary string
 	about   string
 	refuses []int  // statuses beyond those that every operation of its kind has
+	takes   any    // example of the body; nil: takes none
 	example any    // of the answer
 	media   string // of the answer; empty: JSON
 	maxBody int64  // bytes; 0: 1 MiB
@@ -42,8 +43,8 @@ type operation struct {
 	transfer bool
 }
 
-// routes registers every operation.
-func (s *server) routes() {
+// addRoutes registers every operation.
+func (s *server) addRoutes() {
 	agents := only(domain.RoleAgent, domain.RoleAdmin)
 
 	s.sessionRoutes(agents)
@@ -76,6 +77,10 @@ func (s *server) routes() {
 	}, s.listAgents)
 
 	s.commands(agents)
+	s.userRoutes()
+	s.channelRoutes(agents)
+	s.contactRoutes(agents)
+	s.deadLetterRoutes()
 	s.analyticsRoutes(agents)
 	s.personRoutes()
 	s.attachmentRoutes(agents)
@@ -111,7 +116,9 @@ func (s *server) commands(who access) {
 		func(by domain.Caller) domain.Command { return domain.Reopen{By: by} })
 	add("read", "Mark everything as read", "For the holder; for ADMIN where nobody holds it.",
 		func(by domain.Caller) domain.Command { return domain.Read{By: by} })
-	register(s, s.commandOperation(who, "reassign", "Give the conversation to another agent", "For its holder and ADMIN."), s.reassign)
+	reassign := s.commandOperation(who, "reassign", "Give the conversation to another agent", "For its holder and ADMIN.")
+	reassign.takes = map[string]any{"agentId": exampleAgentRef().ID}
+	register(s, reassign, s.reassign)
 }
 
 func (s *server) commandOperation(who access, name, summary, about string) operation {
@@ -130,7 +137,8 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		return
 	}
 	described := huma.Operation{
-		OperationID: op.id, DefaultStatus: cmp.Or(op.status, http.StatusOK), Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
+		OperationID: op.id, DefaultStatus: cmp.Or(op.status, http.StatusOK), Method: op.method, Path: op.path,
+		Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
 		MaxBodyBytes: -1, BodyReadTimeout: -1, // readBody sees to both
 	}
 	refuses := append([]int{500}, op.refuses...)
@@ -161,13 +169,31 @@ func register[I, O any](s *server, op operation, operate func(context.Context, *
 		described.Responses["200"] = &huma.Response{Content: map[string]*huma.MediaType{op.media: {}}}
 	}
 	huma.Register(s.api, described, wrap(operate))
+	s.routes = append(s.routes, op)
+	registered := operationOf(s.api.OpenAPI().Paths[op.path], op.method)
 	for _, status := range op.alike {
 		described := *described.Responses["200"]
 		described.Description = http.StatusText(status)
-		s.api.OpenAPI().Paths[op.path].Get.Responses[strconv.Itoa(status)] = &described
+		registered.Responses[strconv.Itoa(status)] = &described
+	}
+	if op.takes != nil {
+		registered.RequestBody.Content["application/json"].Example = op.takes
 	}
 }
 
 func takesBody(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
+
+// operationOf is the document's operation of a method.
+func operationOf(item *huma.PathItem, method string) *huma.Operation {
+	switch method {
+	case http.MethodGet:
+		return item.Get
+	case http.MethodPatch:
+		return item.Patch
+	case http.MethodDelete:
+		return item.Delete
+	}
+	return item.Post
 }

@@ -46,7 +46,7 @@ func (s *server) sendRoutes(agents access) {
 		summary: "Send a message", status: http.StatusCreated,
 		about: "For the agent who has the conversation. The message is stored, PENDING, when this answers; " +
 			"what becomes of it is told by message.updated. Messages of a conversation go out one at a time, in order.",
-		refuses: []int{404, 409, 503, 504}, example: exampleSent(),
+		refuses: []int{404, 409, 503, 504}, takes: map[string]any{"body": "It left this morning."}, example: exampleSent(),
 	}, s.sendMessage)
 }
 

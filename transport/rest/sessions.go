@@ -123,17 +123,20 @@ func (s *server) sessionRoutes(agents access) {
 		summary: "Log in", maxBody: maxCredentials, about: "An e-mail that exists in several organizations needs organizationSlug. Wrong passwords are " +
 			"counted for each e-mail and each address: too many are answered 429, right ones too, until Retry-After has passed.",
 		refuses: []int{401, 403, 409, 429, 503, 504}, example: exampleLogin(),
+		takes: map[string]any{"email": "agent@example.com", "password": "correct horse battery staple"},
 	}, s.login)
 	register(s, operation{
 		access: anyone(), method: http.MethodPost, path: "/api/auth/refresh", id: "refresh", tag: "Authentication",
 		summary: "Exchange a refresh token", maxBody: maxCredentials, about: "The token is spent by it. For 30 seconds it gives the same new one again: for " +
 			"a second tab, and for an answer that was lost. Used after that, it counts as stolen: the session ends, its sockets close.",
 		refuses: []int{401, 503, 504}, example: exampleLogin().SessionTokens,
+		takes: map[string]any{"refreshToken": "bm90LWEtcmVhbC10b2tlbg"},
 	}, s.refresh)
 	register(s, operation{
 		access: agents, method: http.MethodPost, path: "/api/auth/logout", id: "logout", tag: "Authentication",
 		summary: "Log out", about: "Ends the session: its tokens stop working everywhere within a second, its sockets close.",
 		refuses: []int{503, 504}, example: logoutBody{Success: true},
+		takes: map[string]any{"refreshToken": "bm90LWEtcmVhbC10b2tlbg"},
 	}, s.logout)
 	register(s, operation{
 		access: agents, method: http.MethodGet, path: "/api/auth/me", id: "me", tag: "Authentication",

@@ -27,7 +27,9 @@ type Authenticator interface {
 
 // Connection is one connected socket of an agent.
 type Connection struct {
-	ID         string // random and unique, not secret: the client knows it as socket.id
+	// ID is random and unique, and not secret. The client knows it as socket.id,
+	// unless it has recovered the socket of an earlier connection.
+	ID         string
 	Principal  auth.Principal
 	RemoteAddr netip.Addr
 	UserAgent  string // at most 256 bytes, valid UTF-8

@@ -246,6 +246,42 @@ func inUse() uint64 {
 	return m.HeapInuse + m.StackInuse
 }
 
+// BenchmarkReconnectStorm measures how long it takes until 1,000 clients that
+// all come at once are connected, when the limits let them in; the floor is as
+// many handshakes with bare gws.
+func BenchmarkReconnectStorm(b *testing.B) {
+	const sockets = 1000
+	var floor, ours time.Duration
+	for b.Loop() {
+		bare := startBare(b)
+		from := time.Now()
+		storm(b, sockets, bare.url, "")
+		bare.take(sockets)
+		floor += time.Since(from)
+		_, url := benchServer(b, sockets)
+		from = time.Now()
+		storm(b, sockets, url, `40{"token":"good"}`)
+		ours += time.Since(from)
+	}
+	b.ReportMetric(floor.Seconds()/float64(b.N)*1000, "floor-ms/storm")
+	b.ReportMetric(ours.Seconds()/float64(b.N)*1000, "ms/storm")
+	b.ReportMetric(ours.Seconds()/floor.Seconds(), "ratio")
+}
+
+// storm connects all at once and lets them go.
+func storm(b *testing.B, sockets int, url, login string) {
+	b.Helper()
+	var coming sync.WaitGroup
+	crowds := make(chan *crowd, sockets)
+	for range sockets {
+		coming.Go(func() { crowds <- gather(b, 1, url, login) })
+	}
+	coming.Wait()
+	for range sockets {
+		(<-crowds).leave()
+	}
+}
+
 var benchPrincipal = principal(newOrganization())
 
 // quiet is an Authenticator and Application that costs nothing.

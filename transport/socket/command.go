@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/chatopshub/chatopshub/domain"
-	"github.com/chatopshub/chatopshub/transport/socket/socketio"
 )
 
 // The codes of negative acknowledgements.
@@ -33,31 +32,32 @@ type badRequest string
 
 func (b badRequest) Error() string { return string(b) }
 
-// event carries out what the client asks for and acknowledges it.
-func (s *session) event(p socketio.Packet) {
+// carryOut does what the client asks for and acknowledges it. The caller holds
+// in, and there is a socket.
+func (s *session) carryOut(r request) {
 	ctx, cancel := callContext()
 	defer cancel()
-	a, err := s.command(ctx, s.socket, p)
+	a, err := s.command(ctx, s.socket, r)
 	if err != nil {
-		a = s.refusal(p.Name, err)
+		a = s.refusal(r.name, err)
 	}
-	s.acknowledge(p.ID, a)
+	s.acknowledge(r, a)
 }
 
-func (s *session) command(ctx context.Context, k *socket, p socketio.Packet) (answer, error) {
-	switch p.Name {
+func (s *session) command(ctx context.Context, k *socket, r request) (answer, error) {
+	switch r.name {
 	case "heartbeat":
 		s.server.config.Application.Heartbeat(ctx, k.connection)
 		now := domain.Timestamp(time.Now())
 		return answer{OK: true, At: &now}, nil
 	case "join:conversation":
-		return done(s.join(ctx, k, p.Args))
+		return done(s.join(ctx, k, r.args))
 	case "leave:conversation":
-		return done(s.leaveConversation(k, p.Args))
+		return done(s.leaveConversation(k, r.args))
 	case "presence:set":
-		return done(s.setPresence(ctx, k, p.Args))
+		return done(s.setPresence(ctx, k, r.args))
 	case "typing":
-		return done(s.typing(ctx, k, p.Args))
+		return done(s.typing(ctx, k, r.args))
 	}
 	return answer{}, badRequest("unknown event")
 }
@@ -156,9 +156,9 @@ func (s *session) refusal(event string, err error) answer {
 	return answer{Code: codeUnavailable}
 }
 
-// acknowledge answers an event that asked for it.
-func (s *session) acknowledge(id int64, a answer) {
-	if id == socketio.NoID {
+// acknowledge answers a command that asked for it.
+func (s *session) acknowledge(r request, a answer) {
+	if r.acknowledge == nil {
 		return
 	}
 	text, err := json.Marshal(a)
@@ -166,7 +166,5 @@ func (s *session) acknowledge(id int64, a answer) {
 		s.server.config.Logger.Error("encode acknowledgement", slog.Any("error", err))
 		return
 	}
-	s.reply(packetFrame(socketio.Packet{
-		Type: socketio.Ack, Namespace: socketio.Root, ID: id, Args: []json.RawMessage{text},
-	}))
+	s.push(r.acknowledge(text))
 }

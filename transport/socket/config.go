@@ -24,6 +24,13 @@ type Config struct {
 	Registerer prometheus.Registerer // required
 	Logger     *slog.Logger          // required
 
+	// Feed and Records let lost sockets come back with all they missed, within
+	// RecoveryWindow. Without one of them clients start afresh, and a gap in the
+	// events is announced instead of filled.
+	Feed           Feed
+	Records        Records
+	RecoveryWindow time.Duration
+
 	// Origins are the sites whose pages may connect, as scheme://host[:port].
 	// Pages of our own host and clients that are not browsers always may.
 	Origins []string
@@ -34,6 +41,7 @@ type Config struct {
 	PingInterval   time.Duration // between pong and next ping; default 25 s, the protocol's
 	PingTimeout    time.Duration // between ping and pong; default 20 s, the protocol's
 	ConnectTimeout time.Duration // for a session without a socket; default 45 s, the protocol's
+	UpgradeTimeout time.Duration // for a connection that probes; default 10 s, the protocol's
 	MaxPayload     int           // bytes of one message from a client; default 1,000,000, the protocol's
 
 	Limits Limits
@@ -46,7 +54,9 @@ type Limits struct {
 	Anonymous          int // of them not yet authenticated (503). Default 2,000
 	AnonymousPerRemote int // of these from one address, of IPv6 from one /64 (503). Default 100
 
-	QueuedBytes   int // for one socket; past it the connection is cut. Default 1 MiB
+	Connecting int // of them at the same time past the door: the others wait for their turn. Default 64
+
+	QueuedBytes   int // for one socket that is sent more; past it the connection is closed. Default 1 MiB
 	QueuedPackets int // likewise. Default 1,000
 
 	PacketsPerSecond int // from one client, sustained; past it the session is closed. Default 50
@@ -58,11 +68,13 @@ func (c Config) withDefaults() Config {
 	c.PingInterval = cmp.Or(c.PingInterval, 25*time.Second)
 	c.PingTimeout = cmp.Or(c.PingTimeout, 20*time.Second)
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 45*time.Second)
+	c.UpgradeTimeout = cmp.Or(c.UpgradeTimeout, 10*time.Second)
 	c.MaxPayload = cmp.Or(c.MaxPayload, 1_000_000)
 	l := &c.Limits
 	l.Sessions = cmp.Or(l.Sessions, 20_000)
 	l.Anonymous = cmp.Or(l.Anonymous, 2_000)
 	l.AnonymousPerRemote = cmp.Or(l.AnonymousPerRemote, 100)
+	l.Connecting = cmp.Or(l.Connecting, 64)
 	l.QueuedBytes = cmp.Or(l.QueuedBytes, 1<<20)
 	l.QueuedPackets = cmp.Or(l.QueuedPackets, 1_000)
 	l.PacketsPerSecond = cmp.Or(l.PacketsPerSecond, 50)
@@ -87,15 +99,19 @@ func (c Config) validate() error {
 	}
 	for name, d := range map[string]time.Duration{
 		"PingInterval": c.PingInterval, "PingTimeout": c.PingTimeout, "ConnectTimeout": c.ConnectTimeout,
+		"UpgradeTimeout": c.UpgradeTimeout,
 	} {
 		if d < time.Millisecond {
 			return fmt.Errorf("socket: Config.%s is %s, takes 1ms or more", name, d)
 		}
 	}
+	if c.RecoveryWindow < 0 {
+		return fmt.Errorf("socket: Config.RecoveryWindow is %s, takes 0 or more", c.RecoveryWindow)
+	}
 	l := c.Limits
 	for name, n := range map[string]int{
 		"MaxPayload": c.MaxPayload, "Limits.Sessions": l.Sessions, "Limits.Anonymous": l.Anonymous,
-		"Limits.AnonymousPerRemote": l.AnonymousPerRemote, "Limits.QueuedBytes": l.QueuedBytes,
+		"Limits.AnonymousPerRemote": l.AnonymousPerRemote, "Limits.Connecting": l.Connecting, "Limits.QueuedBytes": l.QueuedBytes,
 		"Limits.QueuedPackets": l.QueuedPackets, "Limits.PacketsPerSecond": l.PacketsPerSecond,
 		"Limits.PacketBurst": l.PacketBurst, "Limits.Rooms": l.Rooms,
 	} {

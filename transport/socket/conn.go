@@ -7,9 +7,6 @@ import (
 	"time"
 
 	"github.com/lxzan/gws"
-
-	"github.com/chatopshub/chatopshub/transport/socket/engineio"
-	"github.com/chatopshub/chatopshub/transport/socket/socketio"
 )
 
 // readBufferSize is small because every idle connection has one.
@@ -20,25 +17,33 @@ const readBufferSize = 1 << 10
 const anonymousBytesMax = 64 << 10
 
 // newUpgrader answers WebSocket handshakes and reads frames. We use gws for
-// nothing else: what it would write itself is written by our sessions.
-func newUpgrader(maxPayload int) *gws.Upgrader {
+// nothing else: what it would write itself is written by our sessions. Clients
+// must offer one of the subprotocols, if there are any.
+func newUpgrader(maxPayload int, subprotocols ...string) *gws.Upgrader {
 	return gws.NewUpgrader(reader{}, &gws.ServerOption{
 		ParallelEnabled:    false, // one message at a time, in order
 		CheckUtf8Enabled:   true,
 		ReadMaxPayloadSize: maxPayload,
 		ReadBufferSize:     readBufferSize,
+		SubProtocols:       subprotocols,
 		NewSession:         func() gws.SessionStorage { return nil }, // the wire leads to our session
 	})
 }
 
-// wire is the connection as gws sees it. Once the handshake is answered, gws
-// writes only close frames and then closes the connection; the wire hands the
-// frame to the session, whose writer is the only one that writes, and leaves
-// closing to the end of the reader.
+// wire is the connection as gws sees it. Once it carries a session, gws writes
+// only close frames and then closes the connection; the wire hands the frame to
+// the session, whose writer is the only one that writes, and leaves closing to
+// the end of the reader. During the handshake, and while it is only probing, it
+// is a connection like any other.
 type wire struct {
 	net.Conn
-	unread  []byte   // what the client sent right behind its handshake
-	session *session // nil during the handshake
+	unread  []byte     // what the client sent right behind its handshake
+	session *session   // nil during the handshake
+	hello   credential // of a bare client
+
+	// The reader's own.
+	carries bool // it is the session's transport
+	probed  bool // 3probe was sent
 }
 
 func (w *wire) Read(p []byte) (int, error) {
@@ -57,131 +62,132 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 func (w *wire) Write(p []byte) (int, error) {
-	if w.session == nil {
-		return w.Conn.Write(p)
+	if w.carries {
+		w.session.finishWith(bytes.Clone(p)) // gws uses p again
+		return len(p), nil
 	}
-	w.session.finishWith(reasonUnnamed, bytes.Clone(p)) // gws uses p again
-	return len(p), nil
+	if err := w.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(p)
 }
 
 func (w *wire) Close() error {
-	if w.session == nil {
-		return w.Conn.Close()
+	if w.carries {
+		return nil
 	}
-	return nil
+	return w.Conn.Close()
 }
 
-// run reads the connection until it ends. gws panics on a frame header whose
+// finishWith makes gws's close frame the end of what is sent. The reason is
+// named when the reading has ended.
+func (s *session) finishWith(closing frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == stateOpen {
+		s.endWith(reasonUnnamed, closing)
+	}
+}
+
+// read reads the connection until it ends. gws panics on a frame header whose
 // length has the top bit set, which anybody can send before showing a token,
 // and its Recovery option does not cover that.
-func (s *session) run(ws *gws.Conn) {
-	defer s.finish()
+func (w *wire) read(ws *gws.Conn) {
+	defer w.ended()
 	defer func() {
-		if p := recover(); p != nil {
-			s.ending = fmt.Errorf("%w: %v", errPanic, p)
-			s.shut(ReasonProtocol)
+		if p := recover(); p != nil && w.carries {
+			w.session.fail(fmt.Errorf("%w: %v", errPanic, p))
 		}
 	}()
 	ws.ReadLoop()
 }
 
+// ended is the end of the reader.
+func (w *wire) ended() {
+	if w.carries {
+		w.session.finishReading()
+		return
+	}
+	w.session.dropProbe(w)
+	_ = w.Conn.Close() // closed already, most likely
+	w.session.server.registry.running.Done()
+}
+
 // reader passes what gws reads to the session of the connection. gws calls it
-// on the goroutine of run.
+// on the goroutine of read.
 type reader struct{}
 
-func sessionOf(ws *gws.Conn) *session { return ws.NetConn().(*wire).session }
+func wireOf(ws *gws.Conn) *wire { return ws.NetConn().(*wire) }
 
-func (reader) OnOpen(ws *gws.Conn) { sessionOf(ws).open() }
-
-func (reader) OnClose(ws *gws.Conn, err error) {
-	if s := sessionOf(ws); s.ending == nil {
-		s.ending = err
+func (reader) OnOpen(ws *gws.Conn) {
+	if w := wireOf(ws); w.carries {
+		w.session.open(w)
 	}
 }
 
-func (reader) OnPong(*gws.Conn, []byte) {}
+func (reader) OnClose(ws *gws.Conn, err error) {
+	w := wireOf(ws)
+	if w.carries {
+		w.session.mu.Lock()
+		defer w.session.mu.Unlock()
+		w.session.blame(err)
+	}
+}
+
+func (reader) OnPong(ws *gws.Conn, _ []byte) {
+	if w := wireOf(ws); w.carries && w.session.dialect == bare {
+		w.session.pong()
+	}
+}
 
 func (reader) OnPing(ws *gws.Conn, payload []byte) {
-	s := sessionOf(ws)
-	if !s.isOpen() {
-		return
-	}
-	if !s.allowed() {
+	w := wireOf(ws)
+	s := w.session
+	s.in.Lock()
+	defer s.in.Unlock()
+	switch {
+	case !s.isOpen():
+	case !s.allowed():
 		s.fail(errRateLimited)
-		return
+	case w.carries:
+		s.push(pongFrame(payload))
+	default:
+		_ = ws.WritePong(payload) // a failure ends the reader
 	}
-	s.reply(pongFrame(payload))
 }
 
 func (reader) OnMessage(ws *gws.Conn, message *gws.Message) {
 	defer func() { _ = message.Close() }() // gives the buffer back, can't fail
-	s := sessionOf(ws)
+	w := wireOf(ws)
+	if !w.carries {
+		w.probe(message)
+		return
+	}
+	s := w.session
+	s.in.Lock()
+	defer s.in.Unlock()
 	if !s.isOpen() {
 		return // the client goes on until it has read our close frame
 	}
-	if err := s.receive(message.Opcode, message.Bytes()); err != nil {
+	err := errBinary
+	if message.Opcode == gws.OpcodeText {
+		err = s.dialect.receive(s, message.Bytes())
+	}
+	if err != nil {
 		s.fail(err)
 	}
 }
 
-// spend counts bytes that were read, until the client has shown a token.
-func (s *session) spend(n int) error {
-	if s.trusted {
-		return nil
-	}
-	if s.anonymousBytes += n; s.anonymousBytes <= anonymousBytesMax {
-		return nil
-	}
-	s.fail(errAnonymousBytes)
-	return errAnonymousBytes
-}
-
-// fail ends the session because of what the client sent.
-func (s *session) fail(err error) {
-	s.ending = err
-	s.shut(reasonOf(err))
-}
-
-// allowed takes one packet off the client's allowance.
-func (s *session) allowed() bool {
-	l := s.server.config.Limits
-	return s.flood.take(time.Now(), float64(l.PacketsPerSecond), float64(l.PacketBurst))
-}
-
-// receive handles one message of the client. An error ends the session.
-func (s *session) receive(op gws.Opcode, text []byte) error {
-	if op != gws.OpcodeText {
-		return errBinary
-	}
-	p, err := engineio.Decode(text)
-	if err != nil {
-		return fmt.Errorf("receive: %w", err)
-	}
-	if !s.allowed() {
-		s.refuseFlood(p)
-		return errRateLimited
-	}
-	switch p.Type {
-	case engineio.Message:
-		return s.message(p.Data)
-	case engineio.Pong:
-		s.pong()
-	case engineio.Ping:
-		return errClientPing
-	case engineio.Close:
-		s.shut(ReasonClosed)
-	case engineio.Open, engineio.Noop, engineio.Upgrade:
-		// Legal, and without meaning here.
-	}
-	return nil
-}
-
-// refuseFlood answers the packet that was one too many, if it wants an answer.
-func (s *session) refuseFlood(p engineio.Packet) {
-	if p.Type != engineio.Message {
+// open begins a session on a connection of its own.
+func (s *session) open(w *wire) {
+	s.begin()
+	if s.dialect != bare {
+		s.push(s.server.openPacket(s.sid, false))
 		return
 	}
-	if e, err := socketio.Decode(p.Data); err == nil && e.Type == socketio.Event {
-		s.acknowledge(e.ID, answer{Code: codeRateLimited})
+	s.in.Lock()
+	defer s.in.Unlock()
+	if err := s.enter(w.hello); err != nil {
+		s.fail(err)
 	}
 }

@@ -49,7 +49,7 @@ func TestConnectRefusesBadTokens(t *testing.T) {
 	b.requireCall(t, "heartbeat")
 }
 
-func TestConnectIgnoresPidsUntilThereIsRecovery(t *testing.T) {
+func TestConnectIgnoresPidsWithoutRecovery(t *testing.T) {
 	t.Parallel()
 	b := start(t, nil)
 	b.tokens.add("good", principal(newOrganization()))

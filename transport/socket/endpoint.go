@@ -6,9 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/lxzan/gws"
 )
 
 // refusal is an answer to a request that gets no session. The codes are those
@@ -17,17 +18,31 @@ type refusal struct {
 	status  int
 	reason  string // label of the metric
 	Code    int    `json:"code"`
-	Message string `json:"message"`
+	Message string `json:"message"` // empty: the answer has no body
 }
 
 var (
 	refuseTransport = refusal{http.StatusBadRequest, "transport", 0, "Transport unknown"}
 	refuseSession   = refusal{http.StatusBadRequest, "session", 1, "Session ID unknown"}
-	refuseMethod    = refusal{http.StatusBadRequest, "method", 2, "Bad handshake method"}
+	refuseHandshake = refusal{http.StatusBadRequest, "method", 2, "Bad handshake method"}
 	refuseRequest   = refusal{http.StatusBadRequest, "request", 3, "Bad request"}
 	refuseOrigin    = refusal{http.StatusForbidden, "origin", 4, "Forbidden"}
 	refuseVersion   = refusal{http.StatusBadRequest, "version", 5, "Unsupported protocol version"}
+	refuseMethod    = refusal{http.StatusMethodNotAllowed, "method", 3, ""}
+	refuseOverlap   = refusal{http.StatusBadRequest, "overlap", 3, ""}
+	refuseTooLarge  = refusal{http.StatusRequestEntityTooLarge, "too_large", 3, ""}
+	refuseShutdown  = overloaded("shutdown")
+	refuseBearer    = refusal{http.StatusBadRequest, "bearer", 3, "Sec-WebSocket-Protocol must offer: bearer, <access token>"}
 )
+
+// overloaded is not an error of the protocol: the client comes back by itself.
+func overloaded(reason string) refusal {
+	return refusal{http.StatusServiceUnavailable, reason, 3, "Overloaded, try again later"}
+}
+
+// retryAfter is when a client that was refused for overload should come back,
+// in seconds. Socket.IO clients have delays of their own.
+const retryAfter = "2"
 
 // ServeHTTP answers everything under /socket.io/. It belongs in front of any
 // router or middleware that redirects, buffers, compresses or times out.
@@ -37,37 +52,65 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		preflight(w, r)
 		return
 	}
-	if no := s.check(r); no != nil {
+	query := r.URL.Query()
+	k := s.registry.session(query.Get("sid"))
+	if no := s.check(r, query, k); no != nil {
 		s.refuse(w, *no)
 		return
 	}
-	remote := s.config.RemoteAddr(r)
-	if full := s.registry.admit(remote); full != "" {
-		// Not an error of the protocol: the client comes back by itself.
-		s.refuse(w, refusal{http.StatusServiceUnavailable, full, 3, "Overloaded, try again later"})
-		return
-	}
-	if !s.accept(w, r, remote) {
-		s.registry.dismiss(remote)
+	switch {
+	case k == nil && query.Get("transport") == "polling":
+		s.admit(w, r, socketIO, s.acceptPolling)
+	case k == nil:
+		s.admit(w, r, socketIO, s.accept)
+	case isUpgrade(r):
+		s.acceptProbe(w, r, k)
+	case r.Method == http.MethodGet:
+		k.serveGet(w, r)
+	case r.Method == http.MethodPost:
+		k.servePost(w, r)
+	default:
+		s.refuse(w, refuseMethod)
 	}
 }
 
-// check is nil for a request that may have a new session. The order of the
-// checks is the reference server's: the first failure decides.
-func (s *Server) check(r *http.Request) *refusal {
-	query := r.URL.Query()
-	sid := query.Get("sid")
+// Bare answers /ws: the same events and commands for clients without
+// Socket.IO.
+func (s *Server) Bare() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, shown := bareCredential(r)
+		switch {
+		case r.Method != http.MethodGet || !isUpgrade(r):
+			s.refuse(w, refuseRequest)
+		case !s.originAllowed(r):
+			s.refuse(w, refuseOrigin)
+		case !shown:
+			s.refuse(w, refuseBearer)
+		default:
+			s.admit(w, r, bare, s.accept)
+		}
+	})
+}
+
+// check is nil for a request that has or may have a session, k being the one it
+// names. The order of the checks is the reference server's: the first failure
+// decides.
+func (s *Server) check(r *http.Request, query url.Values, k *session) *refusal {
+	transport, named := query.Get("transport"), query.Get("sid") != ""
 	switch {
-	case query.Get("transport") != "websocket":
+	case transport != "polling" && transport != "websocket":
 		return &refuseTransport
-	case sid != "" && !s.registry.has(sid):
+	case named && k == nil:
 		return &refuseSession
-	case sid != "":
-		return &refuseRequest // the session is on its WebSocket and stays there
-	case r.Method != http.MethodGet:
-		return &refuseMethod
-	case !isUpgrade(r):
+	case (transport == "polling") == isUpgrade(r): // a polling upgrade, or a WebSocket without one
+		if named || transport == "polling" || r.Method == http.MethodGet {
+			return &refuseRequest
+		}
+		return &refuseHandshake
+	case named && query.Get("EIO") != "4":
 		return &refuseRequest
+	case !named && r.Method != http.MethodGet:
+		return &refuseHandshake
 	case !s.originAllowed(r):
 		return &refuseOrigin
 	case query.Get("EIO") != "4":
@@ -119,34 +162,84 @@ func preflight(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) refuse(w http.ResponseWriter, no refusal) {
 	s.metrics.refused.WithLabelValues(no.reason).Inc()
-	w.Header().Set("Content-Type", "application/json")
+	h := w.Header()
+	if no.status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", retryAfter)
+	}
+	if no.Message == "" {
+		h.Set("Content-Length", "0")
+		w.WriteHeader(no.status)
+		return
+	}
+	h.Set("Content-Type", "application/json")
 	w.WriteHeader(no.status)
 	if err := json.NewEncoder(w).Encode(no); err != nil {
-		s.config.Logger.Debug("refuse handshake", slog.Any("error", err))
+		s.config.Logger.Debug("refuse a request", slog.Any("error", err))
 	}
+}
+
+// admit has a new session accepted, if there is room for one. A session that
+// accept doesn't make gives its room back.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, d dialect, accept func(http.ResponseWriter, *http.Request, *session) bool) {
+	remote := s.config.RemoteAddr(r)
+	if full := s.registry.admit(remote); full != "" {
+		s.refuse(w, overloaded(full))
+		return
+	}
+	if !accept(w, r, s.newSession(d, r, remote)) {
+		s.registry.dismiss(remote)
+	}
+}
+
+// acceptPolling starts a session without a connection: the answer is its open
+// packet.
+func (s *Server) acceptPolling(w http.ResponseWriter, _ *http.Request, k *session) bool {
+	k.gone = make(chan struct{})
+	if !s.registry.add(k) { // shut down meanwhile
+		s.refuse(w, refuseShutdown)
+		return false
+	}
+	k.begin()
+	_ = writePayload(w, []frame{s.openPacket(k.sid, true)}) // a client that is gone shows by its polls
+	return true
 }
 
 // accept answers the WebSocket handshake and starts the session. It is false
 // when there is none; the request is answered then.
-func (s *Server) accept(w http.ResponseWriter, r *http.Request, remote netip.Addr) bool {
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, k *session) bool {
+	line := &wire{}
+	ws := s.handshake(w, r, line, k.dialect)
+	if ws == nil {
+		return false
+	}
+	k.conn = line.Conn
+	line.session, line.carries = k, true
+	if k.dialect == bare {
+		line.hello, _ = bareCredential(r) // it was looked at before
+	}
+	if !s.registry.add(k) { // shut down meanwhile
+		_ = line.Conn.Close() // nothing was sent
+		return false
+	}
+	go line.read(ws)
+	return true
+}
+
+// handshake makes a WebSocket of the connection of r. Without one, the request
+// is answered and the result nil.
+func (s *Server) handshake(w http.ResponseWriter, r *http.Request, line *wire, d dialect) *gws.Conn {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil { // HTTP/2 has no WebSocket of this kind
 		s.refuse(w, refuseRequest)
-		return false
+		return nil
 	}
-	line := &wire{Conn: conn, unread: unread(buffered.Reader)}
-	ws, err := s.upgrader.Upgrade(hijacked{w, line}, r)
+	line.take(conn, unread(buffered.Reader))
+	ws, err := s.upgrader[d.index()].Upgrade(hijacked{w, line}, r)
 	if err != nil {
 		s.config.Logger.Debug("answer WebSocket handshake", slog.Any("error", err))
-		return false
+		return nil
 	}
-	line.session = s.newSession(conn, r, remote)
-	if !s.registry.add(line.session) { // shut down meanwhile
-		line.session.cut(ReasonShutdown)
-		return false
-	}
-	go line.session.run(ws)
-	return true
+	return ws
 }
 
 // hijacked lets gws take over a connection that is already taken over.

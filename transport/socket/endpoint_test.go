@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -26,6 +27,17 @@ func (b *bundle) request(t testing.TB, method, query string, header http.Header)
 	r, err := http.NewRequestWithContext(t.Context(), method, b.url+"/socket.io/?"+query, nil)
 	require.NoError(t, err)
 	r.Header = header
+	return b.answer(t, r)
+}
+
+// answer is what the server says, with or without a network.
+func (b *bundle) answer(t testing.TB, r *http.Request) (*http.Response, string) {
+	t.Helper()
+	if b.url == "" {
+		recorder := httptest.NewRecorder()
+		b.ServeHTTP(recorder, r)
+		return recorder.Result(), recorder.Body.String()
+	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(r)
 	require.NoError(t, err)
@@ -63,7 +75,13 @@ func TestChecksOfTheHandshake(t *testing.T) {
 		{"nothing", "GET", "", nil, 400, 0, "Transport unknown"},
 		{"no transport", "GET", "EIO=4", upgrade(), 400, 0, "Transport unknown"},
 		{"unknown transport", "GET", "EIO=4&transport=pigeon", nil, 400, 0, "Transport unknown"},
-		{"polling", "GET", "EIO=4&transport=polling", nil, 400, 0, "Transport unknown"},
+		{"upgrade of polling", "GET", "EIO=4&transport=polling", upgrade(), 400, 3, "Bad request"},
+		{"polling by POST", "POST", "EIO=4&transport=polling", nil, 400, 2, "Bad handshake method"},
+		{"polling, EIO 3", "GET", "EIO=3&transport=polling", nil, 400, 5, "Unsupported protocol version"},
+		{"polling, foreign origin", "GET", "EIO=4&transport=polling", http.Header{"Origin": {"https://elsewhere.example"}}, 403, 4, "Forbidden"},
+		{"polling, unknown sid", "POST", "EIO=4&transport=polling&sid=nope", nil, 400, 1, "Session ID unknown"},
+		{"polling a WebSocket", "GET", "EIO=4&transport=polling&sid=" + sid, nil, 400, 3, "Bad request"},
+		{"posting to a WebSocket", "POST", "EIO=4&transport=polling&sid=" + sid, nil, 400, 3, "Bad request"},
 		{"unknown sid", "GET", "EIO=4&transport=websocket&sid=nope", upgrade(), 400, 1, "Session ID unknown"},
 		{"long sid", "GET", "EIO=4&transport=websocket&sid=" + strings.Repeat("x", 3000), upgrade(), 400, 1, "Session ID unknown"},
 		{"taken sid", "GET", "EIO=4&transport=websocket&sid=" + sid, upgrade(), 400, 3, "Bad request"},

@@ -2,13 +2,8 @@ package socket
 
 import (
 	"encoding/binary"
-	"encoding/json"
 
 	"github.com/lxzan/gws"
-
-	"github.com/chatopshub/chatopshub/domain"
-	"github.com/chatopshub/chatopshub/transport/socket/engineio"
-	"github.com/chatopshub/chatopshub/transport/socket/socketio"
 )
 
 // frame is one whole WebSocket message of the server, header included. Servers
@@ -51,24 +46,20 @@ func seal(op gws.Opcode, buf []byte) frame {
 	return buf
 }
 
-// packetFrame carries one Socket.IO packet.
-func packetFrame(p socketio.Packet) frame {
-	return textFrame(64+len(p.Data), func(dst []byte) []byte {
-		return socketio.Append(append(dst, byte(engineio.Message)), p)
-	})
+// payload is what f carries, without its header: over polling, a packet.
+func (f frame) payload() []byte {
+	switch f[1] {
+	case 126:
+		return f[4:]
+	case 127:
+		return f[frameHead:]
+	}
+	return f[2:]
 }
 
-// eventFrame carries a numbered event: its offset is the last argument, from
-// which clients know where to go on after a reconnect.
-func eventFrame(e domain.FeedEvent) frame {
-	offset := e.Offset()
-	return textFrame(len(e.Name)+len(e.Data)+len(offset)+16, func(dst []byte) []byte {
-		return socketio.Append(append(dst, byte(engineio.Message)), socketio.Packet{
-			Type: socketio.Event, Namespace: socketio.Root, ID: socketio.NoID, Name: string(e.Name),
-			Args: []json.RawMessage{e.Data, socketio.AppendString(nil, offset)},
-		})
-	})
-}
+// pongFrame answers a WebSocket ping, which is not the Engine.IO one, with its
+// payload (RFC 6455, section 5.5.3).
+func pongFrame(payload []byte) frame { return controlFrame(gws.OpcodePong, payload) }
 
 // closeFrame tells the client why the connection ends.
 func closeFrame(r Reason) frame {

@@ -16,49 +16,27 @@ var (
 
 // hub knows which sockets of this node are in which rooms. Rooms belong to an
 // organization: the same name in another one is another room.
-//
-// Locks are taken in this order: hub, audience, session, wheel.
 type hub struct {
 	mu        sync.RWMutex
 	audiences map[domain.OrganizationID]*audience
 }
 
-// audience is the sockets of one organization. One delivery or one change of
-// rooms happens at a time, so all sockets see one order of events and a socket
-// that joins misses nothing from then on.
-type audience struct {
-	attached int // sockets; guarded by the hub's mutex
-
-	mu    sync.Mutex
-	rooms map[domain.Room]map[*socket]struct{}
-	round uint64 // counts deliveries
-}
-
 // membership is a socket's part of the hub. The audience's mutex guards it.
 type membership struct {
-	audience *audience // never changes
+	audience *audience // set by enter, never changes
 	attached bool
-	rooms    []domain.Room
-	round    uint64 // of the last delivery to the socket
+	settled  bool // attached, or never to be by a replay that is on its way
+	rooms    []domain.RoomSince
+	round    uint64  // of the last event to the socket
+	pending  []frame // of the delivery that is under way
 }
 
 func newHub() *hub { return &hub{audiences: map[domain.OrganizationID]*audience{}} }
 
-// attach greets the socket and puts it into rooms, in one step: the greeting
-// comes before every event, and no event after it is missed.
-func (h *hub) attach(s *socket, greeting frame, rooms ...domain.Room) {
-	a := h.enter(s.connection.Principal.Organization)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s.audience, s.attached = a, true
-	s.session.send(greeting)
-	for _, room := range rooms {
-		a.add(s, room)
-	}
-}
-
-// enter returns the audience of the organization, with one more socket.
-func (h *hub) enter(id domain.OrganizationID) *audience {
+// enter makes room for the socket in the audience of its organization; attach
+// or resume must follow, and detach in the end.
+func (h *hub) enter(s *socket) {
+	id := s.connection.Principal.Organization
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	a := h.audiences[id]
@@ -66,30 +44,84 @@ func (h *hub) enter(id domain.OrganizationID) *audience {
 		a = &audience{rooms: map[domain.Room]map[*socket]struct{}{}}
 		h.audiences[id] = a
 	}
-	a.attached++
-	return a
+	a.entered++
+	s.audience = a
 }
 
-// detach takes the socket out of all rooms. It may be called again.
-func (h *hub) detach(s *socket) {
+// attach greets the socket and puts it into rooms, in one step: the greeting
+// comes before every event, and no event after it is missed.
+func (h *hub) attach(s *socket, greeting frame, rooms ...domain.Room) {
 	a := s.audience
 	a.mu.Lock()
-	if !s.attached {
-		a.mu.Unlock()
-		return
+	defer a.mu.Unlock()
+	s.attached, s.settled = true, true
+	s.session.push(greeting)
+	for _, room := range rooms {
+		a.add(s, domain.RoomSince{Room: room, Since: a.position.Seq})
 	}
-	s.attached = false
-	for _, room := range s.rooms {
-		a.remove(s, room)
+}
+
+// resume sends the socket what it missed in its rooms, each from when it was
+// joined, greets it, and puts it back into them: in one step, too. It is false,
+// and nothing has happened, unless the answer leads exactly to where the
+// deliveries are.
+func (h *hub) resume(s *socket, missed domain.FeedReplay, rooms []domain.RoomSince, greeting frame) bool {
+	a := s.audience
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.settled || !missed.Complete || !a.isAt(missed.Newest) {
+		return false
 	}
-	s.rooms = nil
+	a.position = missed.Newest
+	s.attached, s.settled = true, true
+	since := make(map[domain.Room]uint64, len(rooms))
+	for _, r := range rooms {
+		since[r.Room] = r.Since
+	}
+	var frames []frame
+	for _, e := range missed.Events {
+		concerned := slices.ContainsFunc(e.Rooms, func(r domain.Room) bool {
+			from, joined := since[r]
+			return joined && e.Seq > from
+		})
+		if concerned && e.Name != domain.EventSessionRevoked { // which its token has survived
+			frames = append(frames, a.replayed(e).in(s.session.dialect))
+		}
+	}
+	s.session.replay(append(frames, greeting))
+	for _, r := range rooms {
+		a.add(s, r)
+	}
+	return true
+}
+
+// settle gives up waiting for resume. It is true when that has just happened.
+func (h *hub) settle(s *socket) bool {
+	a := s.audience
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.settled = true
+	return s.attached
+}
+
+// detach takes the socket out of all rooms and returns which those were. It
+// may be called once.
+func (h *hub) detach(s *socket) []domain.RoomSince {
+	a := s.audience
+	a.mu.Lock()
+	rooms := s.rooms
+	for _, r := range rooms {
+		a.remove(s, r.Room)
+	}
+	s.attached, s.rooms = false, nil
 	a.mu.Unlock()
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if a.attached--; a.attached == 0 {
+	if a.entered--; a.entered == 0 {
 		delete(h.audiences, s.connection.Principal.Organization)
 	}
+	return rooms
 }
 
 // join puts the socket into one more room, of at most limit.
@@ -100,12 +132,12 @@ func (h *hub) join(s *socket, room domain.Room, limit int) error {
 	switch {
 	case !s.attached:
 		return errGone
-	case slices.Contains(s.rooms, room):
+	case s.place(room) >= 0:
 		return nil
 	case len(s.rooms) >= limit:
 		return errTooManyRooms
 	}
-	a.add(s, room)
+	a.add(s, domain.RoomSince{Room: room, Since: a.position.Seq})
 	return nil
 }
 
@@ -114,27 +146,14 @@ func (h *hub) leave(s *socket, room domain.Room) {
 	a := s.audience
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if i := slices.Index(s.rooms, room); i >= 0 {
+	if i := s.place(room); i >= 0 {
 		s.rooms = slices.Delete(s.rooms, i, i+1)
 		a.remove(s, room)
 	}
 }
 
-func (a *audience) add(s *socket, room domain.Room) {
-	members := a.rooms[room]
-	if members == nil {
-		members = map[*socket]struct{}{}
-		a.rooms[room] = members
-	}
-	members[s] = struct{}{}
-	s.rooms = append(s.rooms, room)
-}
-
-func (a *audience) remove(s *socket, room domain.Room) {
-	delete(a.rooms[room], s)
-	if len(a.rooms[room]) == 0 {
-		delete(a.rooms, room)
-	}
+func (m *membership) place(room domain.Room) int {
+	return slices.IndexFunc(m.rooms, func(r domain.RoomSince) bool { return r.Room == room })
 }
 
 // audienceOf is nil when no socket of the organization is connected.
@@ -157,34 +176,4 @@ func (h *hub) members(id domain.OrganizationID, room domain.Room) []*socket {
 		members = append(members, s)
 	}
 	return members
-}
-
-// deliver queues the event once for each socket in the union of its rooms and
-// encodes it once for all. It returns how many there were and those whose
-// queue is full; they got nothing and must be cut.
-func (h *hub) deliver(e domain.FeedEvent) (sent int, slow []*session) {
-	a := h.audienceOf(e.Organization)
-	if a == nil {
-		return 0, nil
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.round++
-	var f frame
-	for _, room := range e.Rooms {
-		for s := range a.rooms[room] {
-			if s.round == a.round {
-				continue // in several of the rooms
-			}
-			s.round = a.round
-			if f == nil {
-				f = eventFrame(e)
-			}
-			if !s.session.send(f) {
-				slow = append(slow, s.session)
-			}
-			sent++
-		}
-	}
-	return sent, slow
 }

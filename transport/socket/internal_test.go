@@ -80,23 +80,47 @@ func TestOutboxCountsWhatIsBeingWritten(t *testing.T) {
 	t.Parallel()
 	l := Limits{QueuedBytes: 10, QueuedPackets: 3}
 	var o outbox
-	require.True(t, o.push(make(frame, 4), &l))
-	require.True(t, o.push(make(frame, 4), &l))
+	o.push(make(frame, 4), make(frame, 4))
 	batch := o.take(nil)
 	require.Len(t, batch, 2)
-	require.False(t, o.push(make(frame, 4), &l), "bytes")
-	require.True(t, o.push(make(frame, 1), &l))
-	require.False(t, o.push(make(frame, 0), &l), "packets")
+	require.False(t, o.over(&l))
+	o.push(make(frame, 3))
+	require.True(t, o.over(&l), "bytes")
 	require.Len(t, o.take(batch), 1)
-	require.True(t, o.push(make(frame, 9), &l))
-	require.Equal(t, outbox{queue: o.queue, bytes: 10, packets: 2}, o)
+	require.False(t, o.over(&l))
+	o.push(make(frame, 1), make(frame, 1), make(frame, 1))
+	require.True(t, o.over(&l), "packets")
+	require.Equal(t, outbox{queue: o.queue, bytes: 6, packets: 4}, o)
+}
+
+// What a client missed doesn't count until it is sent; what comes meanwhile does.
+func TestOutboxExcusesAReplay(t *testing.T) {
+	t.Parallel()
+	l := Limits{QueuedBytes: 10, QueuedPackets: 3}
+	var o outbox
+	o.push(make(frame, 5))
+	o.excuse([]frame{make(frame, 100), make(frame, 100), make(frame, 100), make(frame, 100)})
+	require.False(t, o.over(&l))
+	o.push(make(frame, 10))
+	require.False(t, o.over(&l))
+	o.push(make(frame, 1))
+	require.True(t, o.over(&l))
+	batch := o.take(nil)
+	o.push(make(frame, 10))
+	require.True(t, o.over(&l), "still being written")
+	o.take(batch)
+	require.False(t, o.over(&l))
+	require.Equal(t, outbox{queue: o.queue, bytes: 10, packets: 1}, o)
 }
 
 func TestOutboxKeepsNoMemoryWhenIdle(t *testing.T) {
 	t.Parallel()
 	var o outbox
-	o.pushLast(frame("a"))
+	o.push(frame("a"))
 	require.Nil(t, o.take(o.take(nil)))
+	require.Equal(t, outbox{}, o)
+	o.push(frame("a"))
+	require.Len(t, o.takeAll(), 1)
 	require.Equal(t, outbox{}, o)
 }
 
@@ -142,6 +166,7 @@ func TestFrames(t *testing.T) {
 		got := parseFrames(t, f)
 		require.Len(t, got, 1)
 		require.True(t, bytes.Equal(payload, got[0]), n)
+		require.True(t, bytes.Equal(payload, f.payload()), n)
 	}
 	for r := ReasonClientLeft; r <= ReasonRevoked; r++ {
 		require.LessOrEqual(t, len(closeFrame(r)), 127, r)

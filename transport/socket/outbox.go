@@ -20,22 +20,28 @@ type outbox struct {
 	// What is queued or being written; the frames in the hands of the writer
 	// count, or else a stuck client could hold twice the limit.
 	bytes, packets int
+	// What of it doesn't count, and is sent first.
+	excusedBytes, excusedPackets int
 }
 
-// push queues f. It is false, and f is not queued, beyond the limits.
-func (o *outbox) push(f frame, l *Limits) bool {
-	if o.bytes+len(f) > l.QueuedBytes || o.packets+1 > l.QueuedPackets {
-		return false
+// over reports whether more waits than may.
+func (o *outbox) over(l *Limits) bool {
+	return o.bytes-o.excusedBytes > l.QueuedBytes || o.packets-o.excusedPackets > l.QueuedPackets
+}
+
+// push queues frames, whatever the limits.
+func (o *outbox) push(frames ...frame) {
+	o.queue = append(o.queue, frames...)
+	for _, f := range frames {
+		o.bytes += len(f)
 	}
-	o.pushLast(f)
-	return true
+	o.packets += len(frames)
 }
 
-// pushLast queues f beyond any limit: the few frames that end a connection.
-func (o *outbox) pushLast(f frame) {
-	o.queue = append(o.queue, f)
-	o.bytes += len(f)
-	o.packets++
+// excuse queues frames that don't count, and with them what is queued already.
+func (o *outbox) excuse(frames []frame) {
+	o.push(frames...)
+	o.excusedBytes, o.excusedPackets = o.bytes, o.packets
 }
 
 // take hands the queue over; nil when there is nothing. The memory of the batch
@@ -43,8 +49,11 @@ func (o *outbox) pushLast(f frame) {
 func (o *outbox) take(written []frame) []frame {
 	for _, f := range written {
 		o.bytes -= len(f)
+		o.excusedBytes -= len(f)
 	}
 	o.packets -= len(written)
+	o.excusedPackets = max(0, o.excusedPackets-len(written))
+	o.excusedBytes = max(0, o.excusedBytes)
 	clear(written)
 	batch := o.queue
 	if len(batch) == 0 {
@@ -52,6 +61,13 @@ func (o *outbox) take(written []frame) []frame {
 		return nil
 	}
 	o.queue = written[:0]
+	return batch
+}
+
+// takeAll hands the queue over as sent.
+func (o *outbox) takeAll() []frame {
+	batch := o.queue
+	*o = outbox{}
 	return batch
 }
 

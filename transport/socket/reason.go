@@ -27,6 +27,8 @@ const (
 	ReasonSlowConsumer          // the client did not take its events in time
 	ReasonUnavailable           // the token could not be checked
 	ReasonShutdown              // the server stops
+	ReasonTakenOver             // the client came back by another connection
+	ReasonUnauthorized          // no good token (bare clients; others are answered and may try again)
 	ReasonRevoked               // the login ended or the agent was suspended
 )
 
@@ -55,11 +57,15 @@ func (r Reason) text() reasonText {
 	case ReasonRateLimited:
 		return reasonText{"rate_limited", 4003}
 	case ReasonSlowConsumer:
-		return reasonText{"slow_consumer", 0} // cut without a word: it does not read
+		return reasonText{"slow_consumer", 4006}
 	case ReasonUnavailable:
 		return reasonText{"unavailable", 4004}
 	case ReasonShutdown:
 		return reasonText{"shutdown", 4005}
+	case ReasonTakenOver:
+		return reasonText{"taken_over", 0} // cut without a word: nobody is there
+	case ReasonUnauthorized:
+		return reasonText{"unauthorized", 4501}
 	case ReasonRevoked:
 		return reasonText{"revoked", 4500}
 	}
@@ -75,10 +81,16 @@ func (r Reason) Code() uint16 { return r.text().code }
 // ComesBack reports whether the client will or should connect again by itself.
 func (r Reason) ComesBack() bool {
 	switch r {
-	case ReasonClientLeft, ReasonClosed:
+	case ReasonClientLeft, ReasonClosed, ReasonTakenOver:
 		return false
 	}
 	return r.Code() < comeBackLimit
+}
+
+// recoverable reports whether the client may have its socket back. Who left or
+// was sent away has none.
+func (r Reason) recoverable() bool {
+	return r != ReasonClientLeft && r != ReasonRevoked
 }
 
 // What ends a session from within.
@@ -93,6 +105,10 @@ var (
 	errNotConnected   = errors.New("packet for a namespace that is not connected")
 	errConnectedTwice = errors.New("second CONNECT")
 	errServerPacket   = errors.New("packet that only servers send")
+	errOverlap        = errors.New("two polls or two posts at once")
+	errRepeated       = errors.New("poll that was sent again")
+	errNotUTF8        = errors.New("text that is not UTF-8")
+	errBareMessage    = errors.New("message without event, or with a long id")
 )
 
 // reasonOf names what ended the reading of a connection.
@@ -102,6 +118,8 @@ func reasonOf(err error) Reason {
 	switch {
 	case err == nil, errors.As(err, &closed), errors.Is(err, io.EOF):
 		return ReasonClosed
+	case unauthorized(err):
+		return ReasonUnauthorized
 	case errors.Is(err, errRateLimited):
 		return ReasonRateLimited
 	case errors.Is(err, errUnavailable), errors.Is(err, context.DeadlineExceeded):

@@ -3,6 +3,8 @@ package socket
 import (
 	"net/netip"
 	"sync"
+
+	"github.com/chatopshub/chatopshub/domain"
 )
 
 // registry knows the sessions of this server by their Engine.IO sid and bounds
@@ -16,11 +18,12 @@ type registry struct {
 	anonymous map[netip.Prefix]int
 	nameless  int // sum of anonymous
 	sessions  map[string]*session
-	running   sync.WaitGroup // sessions that were added and are not yet removed
+	owners    map[domain.RecoveryKey]*socket // who may be asked for their connection
+	running   sync.WaitGroup                 // sessions that were added and are not yet removed, and probes
 }
 
 func newRegistry(l Limits) *registry {
-	return &registry{limits: l, anonymous: map[netip.Prefix]int{}, sessions: map[string]*session{}}
+	return &registry{limits: l, anonymous: map[netip.Prefix]int{}, sessions: map[string]*session{}, owners: map[domain.RecoveryKey]*socket{}}
 }
 
 // network is who shares an allowance: an IPv4 address, or an IPv6 /64, which is
@@ -78,30 +81,52 @@ func (r *registry) add(s *session) bool {
 	return true
 }
 
-// remove takes a session out that was added.
-func (r *registry) remove(s *session, anonymous bool) {
+// enter counts a probe, which calls running.Done in the end; false when the
+// server has closed.
+func (r *registry) enter() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.running.Add(1)
+	}
+	return !r.closed
+}
+
+// remove takes a session out that was added and has no socket.
+func (r *registry) remove(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.total--
-	if anonymous {
-		r.countAnonymous(network(s.remote), -1)
-	}
+	r.countAnonymous(network(s.remote), -1)
 	delete(r.sessions, s.sid)
 	r.running.Done()
 }
 
-// authenticated and anonymized tell that a session from addr became one with a
-// socket or lost it.
-func (r *registry) authenticated(addr netip.Addr) {
+// connected and departed tell that a session got a socket or lost it. Until it
+// has departed, who shows its pid has to wait for it.
+func (r *registry) connected(k *socket) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.countAnonymous(network(addr), -1)
+	r.countAnonymous(network(k.session.remote), -1)
+	if k.pid != "" {
+		r.owners[k.key(k.pid)] = k
+	}
 }
 
-func (r *registry) anonymized(addr netip.Addr) {
+func (r *registry) departed(k *socket) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.countAnonymous(network(addr), 1)
+	r.countAnonymous(network(k.session.remote), 1)
+	if key := k.key(k.pid); r.owners[key] == k {
+		delete(r.owners, key)
+	}
+}
+
+// owner is the socket that has this pid, or nil.
+func (r *registry) owner(key domain.RecoveryKey) *socket {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.owners[key]
 }
 
 func (r *registry) countAnonymous(from netip.Prefix, n int) {
@@ -112,11 +137,11 @@ func (r *registry) countAnonymous(from netip.Prefix, n int) {
 	}
 }
 
-// has reports whether a session has this sid.
-func (r *registry) has(sid string) bool {
+// session is the one with this sid, or nil.
+func (r *registry) session(sid string) *session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.sessions[sid] != nil
+	return r.sessions[sid]
 }
 
 // close refuses new sessions from now on and returns those that are left.

@@ -3,9 +3,10 @@ package socket
 import (
 	"context"
 	"fmt"
-	"net"
+	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -20,18 +21,18 @@ const (
 	shutdownPause = 100 * time.Millisecond
 )
 
-// Server is the realtime endpoint of one node: an http.Handler for
-// /socket.io/ and the hub that events are delivered to.
+// Server is the realtime endpoint of one node: an http.Handler for /socket.io/,
+// one for /ws (Bare), and the hub that events are delivered to.
 type Server struct {
-	config    Config
-	origins   map[string]bool
-	upgrader  *gws.Upgrader
-	gatherer  *gatherer
-	hub       *hub
-	registry  *registry
-	wheel     *wheel
-	metrics   *metrics
-	pingFrame frame
+	config   Config
+	origins  map[string]bool
+	upgrader [dialects]*gws.Upgrader
+	gatherer *gatherer
+	hub      *hub
+	registry *registry
+	wheel    *wheel
+	metrics  *metrics
+	turns    chan struct{} // of those that connect
 }
 
 // New returns a running server. Shutdown ends it.
@@ -49,42 +50,69 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		config:    config,
-		origins:   origins,
-		upgrader:  newUpgrader(config.MaxPayload),
-		gatherer:  newGatherer(),
-		hub:       newHub(),
-		registry:  newRegistry(config.Limits),
-		wheel:     startWheel(),
-		metrics:   m,
-		pingFrame: newPingFrame(),
+		config:   config,
+		origins:  origins,
+		upgrader: [dialects]*gws.Upgrader{newUpgrader(config.MaxPayload), newUpgrader(config.MaxPayload, bearer)},
+		gatherer: newGatherer(),
+		hub:      newHub(),
+		registry: newRegistry(config.Limits),
+		wheel:    startWheel(),
+		metrics:  m,
+		turns:    make(chan struct{}, config.Limits.Connecting),
 	}, nil
 }
 
-func (s *Server) newSession(conn net.Conn, r *http.Request, remote netip.Addr) *session {
-	k := &session{server: s, sid: newID(), conn: conn, remote: remote, agent: userAgent(r)}
+func (s *Server) newSession(d dialect, r *http.Request, remote netip.Addr) *session {
+	k := &session{server: s, dialect: d, sid: newID(), remote: remote, agent: userAgent(r)}
 	k.timer.owner = k
 	return k
 }
 
 // Deliver sends events to the sockets of their organization that are in at
 // least one of their rooms, each socket once. The events of one organization
-// must come in the order of its feed, from one goroutine at a time. It never
-// waits for a client: one that is too slow is cut. After session.revoked the
+// must come in the order of its feed, from one goroutine at a time; what is
+// missing between them is asked for, or announced (resync). Deliver never waits
+// for a client: one that is too slow is closed. After session.revoked the
 // sockets that got it are told to stay away and closed.
 func (s *Server) Deliver(events []domain.FeedEvent) {
-	for _, e := range events {
-		if e.Name == domain.EventSessionRevoked {
-			s.revoke(e.Organization, e.Rooms...)
-			continue
+	for len(events) > 0 {
+		organization := events[0].Organization
+		n := slices.IndexFunc(events, func(e domain.FeedEvent) bool { return e.Organization != organization })
+		if n < 0 {
+			n = len(events)
 		}
-		end := s.trace(e)
-		sent, slow := s.hub.deliver(e)
-		end(sent)
-		s.metrics.delivered.Add(float64(sent))
-		for _, session := range slow {
-			session.cut(ReasonSlowConsumer)
+		if a := s.hub.audienceOf(organization); a != nil {
+			end := s.traced(events[:n])
+			d := a.deliver(events[:n], time.Now())
+			s.delivered(d)
+			end(d.sent)
+			if d.gap {
+				s.fillGap(organization, a, d.after)
+			}
 		}
+		events = events[n:]
+	}
+}
+
+func (s *Server) delivered(d delivery) {
+	s.metrics.delivered.Add(float64(d.sent))
+	for _, session := range d.revoked {
+		session.revoke()
+	}
+}
+
+// fillGap asks the feed for what is missing.
+func (s *Server) fillGap(organization domain.OrganizationID, a *audience, after domain.FeedPosition) {
+	s.metrics.gaps.Inc()
+	s.config.Logger.Warn("events of a feed are missing", slog.Any("organization", organization), slog.Uint64("after", after.Seq))
+	if s.config.Feed == nil {
+		a.giveUp()
+		return
+	}
+	err := s.config.Feed.Replay(organization, after, func(r domain.FeedReplay) { s.delivered(a.fill(r)) })
+	if err != nil {
+		s.config.Logger.Warn("ask for missing events", slog.Any("error", err))
+		a.giveUp()
 	}
 }
 
@@ -122,7 +150,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		if i > 0 && i%shutdownStep == 0 {
 			pause(ctx, shutdownPause)
 		}
-		session.shut(ReasonShutdown)
+		session.shutDown()
 	}
 	var err error
 	select {

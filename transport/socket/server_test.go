@@ -155,6 +155,7 @@ func start(t testing.TB, change func(*socket.Config)) *bundle {
 	b := build(t, change)
 	mux := http.NewServeMux()
 	mux.Handle("/socket.io/", b.Server)
+	mux.Handle("/ws", b.Bare())
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	b.url = server.URL

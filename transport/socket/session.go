@@ -6,105 +6,96 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/lxzan/gws"
-
-	"github.com/chatopshub/chatopshub/transport/socket/engineio"
 )
 
-// closeTimeout is how long a closing session may take to send what is queued
-// and to see the client close.
-const closeTimeout = 2 * time.Second
+const (
+	// closeTimeout is how long a closing session may take to send what is queued
+	// and to see the client close.
+	closeTimeout = 2 * time.Second
+	// lingerTimeout is the same over polling: the client gets the rest with its
+	// next poll, for which it may need a new connection.
+	lingerTimeout = 30 * time.Second
+)
 
 type state uint8
 
 const (
 	stateOpen    state = iota
-	stateClosing       // a close frame is queued; nothing more is sent or handled
+	stateClosing       // the end is queued; nothing more is taken or handled
 	stateClosed        // nothing is sent any more
 )
 
-// due is what a session has to do about its deadlines.
-type due uint8
-
-const (
-	dueNothing due = iota
-	duePing        // time for a ping
-	duePong        // the pong did not come
-	dueConnect     // no socket was connected
-	dueCut         // the client did not take part in closing
-)
-
-// session is one Engine.IO session: what outlives its transport and carries at
-// most one socket at a time. Its mutex guards state, queue and deadlines; the
-// goroutine that reads its connection owns the rest and ends it.
+// session is one client: what outlives a change of its transport and carries at
+// most one socket at a time.
+//
+// Its transport is a WebSocket connection, whose reader ends the session, or,
+// while conn is nil, polling: then a goroutine ends it that is started for that.
 type session struct {
-	server *Server
-	sid    string // secret
-	conn   net.Conn
-	remote netip.Addr
-	agent  string // User-Agent of the client
+	server  *Server
+	dialect dialect
+	sid     string // secret
+	remote  netip.Addr
+	agent   string // User-Agent of the client
 
-	// The reader's own.
-	flood          bucket
-	trusted        bool // a socket was connected
-	anonymousBytes int  // read before that
-	ending         error
+	trusted        atomic.Bool  // a socket was connected
+	anonymousBytes atomic.Int64 // read before that
 
-	mu           sync.Mutex
-	state        state
-	awaitingPong bool
-	writing      bool // the writer goroutine runs
-	reason       Reason
-	socket       *socket // nil before CONNECT and after it left; only the reader sets it
-	out          outbox
-	drained      chan struct{} // closed when the writer ends, if somebody waits for it
-	timer        timer
-	beatBy       time.Time // next ping, or the end of the wait for a pong
-	connectBy    time.Time // a socket must be there by then; zero: it is
-	closeBy      time.Time // the connection is cut then; zero: not closing
+	// in is held while something of the client is handled, and makes that and
+	// the end of the socket one at a time. It is taken before mu.
+	in    sync.Mutex
+	flood bucket
+
+	mu      sync.Mutex
+	socket  *socket // nil before CONNECT and after it left; set under in, too
+	state   state
+	reason  Reason
+	cause   error // for the log
+	out     outbox
+	conn    net.Conn      // nil: polling. It never changes again
+	writing bool          // the writer goroutine runs
+	drained chan struct{} // closed when the writer ends, if somebody waits for it
+	polling               // the other transport
+	deadlines
 }
 
-// open starts the session: open packet, heartbeat, connect timeout.
-func (s *session) open() {
-	s.send(s.server.openFrame(s.sid))
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.beatBy = now.Add(s.server.config.PingInterval)
-	s.connectBy = now.Add(s.server.config.ConnectTimeout)
-	s.reschedule()
-}
-
-// send queues f. It is false when the client is so slow that the queue is
-// full: then nothing more goes out, not even what is queued, since a hole in
-// the events would never be noticed. The caller must cut the session, after
-// releasing its locks.
-func (s *session) send(f frame) bool {
+// push queues frames that belong together and come without a hole. A client
+// that was over its limits before is too slow: nothing more goes out, not even
+// what is queued, since a hole would never be noticed; it comes back and
+// recovers. So a burst in one piece doesn't cut those who are up to date.
+func (s *session) push(frames ...frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != stateOpen {
-		return true
+		return
 	}
-	if !s.out.push(f, &s.server.config.Limits) {
-		s.state, s.reason = stateClosed, ReasonSlowConsumer
+	if s.out.over(&s.server.config.Limits) {
 		s.out.drop()
-		return false
+		s.end(ReasonSlowConsumer)
+		return
 	}
-	s.startWriter()
-	return true
+	s.out.push(frames...)
+	s.flush()
 }
 
-// reply is send for those that hold no lock.
-func (s *session) reply(f frame) {
-	if !s.send(f) {
-		s.cut(ReasonSlowConsumer)
+// replay queues what the client missed. It doesn't count as being slow: a
+// client that missed much would otherwise be cut whenever it comes back.
+func (s *session) replay(frames []frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == stateOpen {
+		s.out.excuse(frames)
+		s.flush()
 	}
 }
 
-func (s *session) startWriter() {
-	if !s.writing && len(s.out.queue) > 0 {
+// flush hands what is queued to the transport. The caller holds mu.
+func (s *session) flush() {
+	switch {
+	case s.conn == nil:
+		s.flushPoll()
+	case !s.writing && len(s.out.queue) > 0:
 		s.writing = true
 		go s.write()
 	}
@@ -131,32 +122,51 @@ func (s *session) write() {
 	}
 }
 
-// shut ends the session in order: what is queued goes out, then last, then a
-// close frame that names the reason.
+// shut ends the session in order: what is queued goes out, then last, then the
+// reason. The first reason counts.
 func (s *session) shut(reason Reason, last ...frame) {
-	s.finishWith(reason, append(last, closeFrame(reason))...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(reason, last...)
 }
 
-// finishWith makes last the end of what is sent. The first caller's reason
-// counts; without one it is named when the reading has ended.
-func (s *session) finishWith(reason Reason, last ...frame) {
+// shutDown is shut for the end of the server: nobody would answer another poll.
+func (s *session) shutDown() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(ReasonShutdown)
+	if s.conn == nil && s.state == stateClosing {
+		s.close()
+	}
+}
+
+// end is shut for who holds mu.
+func (s *session) end(reason Reason, last ...frame) {
 	if s.state != stateOpen {
-		s.mu.Unlock()
 		return
 	}
+	if s.conn != nil {
+		last = append(last, closeFrame(reason))
+	}
+	s.endWith(reason, last...)
+}
+
+// endWith makes last the end of what is sent. The caller holds mu, and the
+// session is open.
+func (s *session) endWith(reason Reason, last ...frame) {
 	s.state, s.reason = stateClosing, reason
-	for _, f := range last {
-		s.out.pushLast(f)
+	s.out.push(last...)
+	s.closeProbe()
+	if s.conn != nil {
+		s.closeBy = time.Now().Add(closeTimeout)
+		s.flush()
+		s.reschedule()
+		return
 	}
-	s.startWriter()
-	s.closeBy = time.Now().Add(closeTimeout)
+	s.closeBy = time.Now().Add(lingerTimeout)
 	s.reschedule()
-	socket := s.socket
-	s.mu.Unlock()
-	if socket != nil {
-		s.server.hub.detach(socket)
-	}
+	s.flush()
+	go s.finishPolling()
 }
 
 // cut ends the session at once: what is queued is lost.
@@ -165,78 +175,42 @@ func (s *session) cut(reason Reason) {
 	if s.reason == reasonUnnamed {
 		s.reason = reason
 	}
-	s.state = stateClosed
-	s.out.drop()
-	socket := s.socket
+	if s.state == stateOpen && s.conn == nil {
+		go s.finishPolling()
+	}
+	s.close()
+	conn := s.conn
 	s.mu.Unlock()
-	if err := s.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if conn == nil {
+		return
+	}
+	if err := conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.log("close connection", slog.Any("error", err))
 	}
-	if socket != nil {
-		s.server.hub.detach(socket)
+}
+
+// close takes and gives nothing any more. The caller holds mu.
+func (s *session) close() {
+	s.out.drop()
+	s.closeProbe()
+	if s.state != stateClosed {
+		s.state = stateClosed
+		s.closePolling()
 	}
 }
 
-// expire is called by the wheel.
-func (s *session) expire(now time.Time) {
-	switch due := s.due(now); due {
-	case dueNothing:
-	case duePing:
-		s.reply(s.server.pingFrame)
-	case dueCut:
-		s.cut(ReasonConnectionLost)
-	case duePong:
-		s.shut(ReasonPingTimeout)
-	case dueConnect:
-		s.shut(ReasonConnectTimeout)
-	}
-}
-
-// due looks at the deadlines again, now under the lock, and sets the next one.
-func (s *session) due(now time.Time) due {
+// fail ends the session because of what the client sent.
+func (s *session) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.state == stateClosed:
-		return dueNothing
-	case s.state == stateClosing && !now.Before(s.closeBy):
-		return dueCut
-	case s.state == stateClosing:
-	case !s.connectBy.IsZero() && !now.Before(s.connectBy):
-		return dueConnect
-	case now.Before(s.beatBy):
-	case s.awaitingPong:
-		return duePong
-	default:
-		s.awaitingPong = true
-		s.beatBy = now.Add(s.server.config.PingTimeout)
-		s.reschedule()
-		return duePing
-	}
-	s.reschedule()
-	return dueNothing
+	s.blame(err)
+	s.end(reasonOf(err))
 }
 
-// reschedule sets the timer to the earliest deadline.
-func (s *session) reschedule() {
-	at := s.beatBy
-	if !s.connectBy.IsZero() && s.connectBy.Before(at) {
-		at = s.connectBy
-	}
-	if s.state == stateClosing {
-		at = s.closeBy
-	}
-	s.server.wheel.schedule(&s.timer, at)
-}
-
-// pong is the client's answer to a ping. Without one it means nothing.
-func (s *session) pong() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.awaitingPong {
-		s.awaitingPong = false
-		s.beatBy = time.Now().Add(s.server.config.PingInterval)
-		s.reschedule()
+// blame keeps the first cause of the end. The caller holds mu.
+func (s *session) blame(err error) {
+	if s.cause == nil {
+		s.cause = err
 	}
 }
 
@@ -246,55 +220,75 @@ func (s *session) isOpen() bool {
 	return s.state == stateOpen
 }
 
-// finish is the end of the reader: it waits for the writer, closes the
-// connection and leaves every place that knows the session.
-func (s *session) finish() {
-	s.finishWith(reasonOf(s.ending))
-	reason := s.drain()
-	s.cut(reason)
-	s.server.wheel.cancel(&s.timer)
-	anonymous := s.socket == nil
-	s.leave(reason)
-	s.server.metrics.ended.WithLabelValues(reason.String()).Inc()
-	s.log("session ended", slog.String("reason", reason.String()), slog.Any("error", s.ending))
-	s.server.registry.remove(s, anonymous)
+// allowed takes one packet off the client's allowance. The caller holds in.
+func (s *session) allowed() bool {
+	l := s.server.config.Limits
+	return s.flood.take(time.Now(), float64(l.PacketsPerSecond), float64(l.PacketBurst))
 }
 
-// drain waits until the writer has ended, for closeTimeout at most, and tells
-// why the session ends.
-func (s *session) drain() Reason {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.reason == reasonUnnamed {
-		s.reason = reasonOf(s.ending)
+// spend counts bytes that were read, until the client has shown a token.
+func (s *session) spend(n int) error {
+	if s.trusted.Load() || s.anonymousBytes.Add(int64(n)) <= anonymousBytesMax {
+		return nil
 	}
+	s.fail(errAnonymousBytes)
+	return errAnonymousBytes
+}
+
+// finishReading is the end of the reader of a connection: it waits for the
+// writer, closes the connection and leaves every place that knows the session.
+func (s *session) finishReading() {
+	s.mu.Lock()
+	if s.state == stateOpen {
+		s.endWith(reasonOf(s.cause), closeFrame(reasonOf(s.cause)))
+	}
+	if s.reason == reasonUnnamed {
+		s.reason = reasonOf(s.cause)
+	}
+	reason := s.reason
 	if s.writing {
 		drained := make(chan struct{})
 		s.drained = drained
 		s.mu.Unlock()
 		<-drained
-		s.mu.Lock()
+	} else {
+		s.mu.Unlock()
 	}
-	return s.reason
+	s.cut(reason)
+	s.depart(reason)
+	s.forget(reason)
+}
+
+// finishPolling is the end of a session without a connection. The client may
+// still fetch the rest.
+func (s *session) finishPolling() {
+	s.mu.Lock()
+	reason := s.reason
+	s.mu.Unlock()
+	s.depart(reason)
+	<-s.gone
+	s.forget(reason)
+}
+
+// depart ends the socket; from now on none can be connected.
+func (s *session) depart(reason Reason) {
+	s.in.Lock()
+	defer s.in.Unlock()
+	s.leave(reason)
+}
+
+// forget takes the session out of the places that know it.
+func (s *session) forget(reason Reason) {
+	s.server.wheel.cancel(&s.timer)
+	s.server.metrics.ended.WithLabelValues(reason.String()).Inc()
+	s.mu.Lock()
+	cause := s.cause
+	s.mu.Unlock()
+	s.log("session ended", slog.String("reason", reason.String()), slog.Any("error", cause))
+	s.server.registry.remove(s)
 }
 
 // log never names the sid: whoever knows it can take the session over.
 func (s *session) log(message string, attrs ...any) {
 	s.server.config.Logger.Debug(message, append(attrs, slog.Any("remote", s.remote))...)
 }
-
-// openFrame is the first packet of a session.
-func (s *Server) openFrame(sid string) frame {
-	h := engineio.Handshake{
-		SID: sid, PingInterval: s.config.PingInterval, PingTimeout: s.config.PingTimeout, MaxPayload: s.config.MaxPayload,
-	}
-	return textFrame(128, h.Append)
-}
-
-func newPingFrame() frame {
-	return textFrame(1, func(dst []byte) []byte { return append(dst, byte(engineio.Ping)) })
-}
-
-// pongFrame answers a WebSocket ping, which is not the Engine.IO one, with its
-// payload (RFC 6455, section 5.5.3).
-func pongFrame(payload []byte) frame { return controlFrame(gws.OpcodePong, payload) }

@@ -31,14 +31,14 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bundle)) {
 	})
 }
 
-// block makes the clients stop reading until release is called. Call it in a
-// bubble.
-func (b *bundle) block(o domain.OrganizationID, clients ...*client) (release func()) {
+// block makes the clients stop reading until release is called, by an event of
+// the feed. Call it in a bubble.
+func (b *bundle) block(f *feed, clients ...*client) (release func()) {
 	blocked := make(chan struct{})
 	for _, c := range clients {
 		c.block = blocked
 	}
-	b.Deliver(newFeed(o).events(1, domain.EventTyping, domain.OrgRoom(o)))
+	b.Deliver(f.events(1, domain.EventTyping, domain.OrgRoom(f.organization)))
 	synctest.Wait()
 	return func() { close(blocked) }
 }
@@ -109,9 +109,10 @@ func TestWriteDeadline(t *testing.T) {
 		c := b.pipe(t)
 		c.login("good")
 		p := b.requireCall(t, "connected").connection.Principal
-		defer b.block(p.Organization, c)()
+		f := newFeed(p.Organization)
+		defer b.block(f, c)()
 		from := time.Now()
-		b.Deliver(newFeed(p.Organization).events(1, domain.EventTyping, domain.OrgRoom(p.Organization)))
+		b.Deliver(f.events(1, domain.EventTyping, domain.OrgRoom(p.Organization)))
 		require.Equal(t, socket.ReasonSlowConsumer, b.requireEventualCall(t, "disconnected", time.Minute).reason)
 		require.GreaterOrEqual(t, time.Since(from), 10*time.Second)
 		require.Less(t, time.Since(from), 11*time.Second)
@@ -125,7 +126,7 @@ func TestCloseDeadline(t *testing.T) {
 		c := b.pipe(t)
 		c.login("good")
 		p := b.requireCall(t, "connected").connection.Principal
-		defer b.block(p.Organization, c)()
+		defer b.block(newFeed(p.Organization), c)()
 		from := time.Now()
 		b.CloseAgent(p.Organization, p.User)
 		require.Equal(t, socket.ReasonRevoked, b.requireEventualCall(t, "disconnected", time.Minute).reason)
@@ -246,7 +247,7 @@ func TestShutdownCutsWhatDoesNotClose(t *testing.T) {
 			c.login("good")
 			clients = append(clients, c)
 		}
-		defer b.block(b.requireCall(t, "connected").connection.Principal.Organization, clients...)()
+		defer b.block(newFeed(b.requireCall(t, "connected").connection.Principal.Organization), clients...)()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		from := time.Now()

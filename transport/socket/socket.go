@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,87 +11,58 @@ import (
 
 	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/transport/auth"
-	"github.com/chatopshub/chatopshub/transport/socket/socketio"
 )
 
-// callTimeout bounds every call of the application and the authenticator: the
-// reader of the session waits for it.
+// callTimeout bounds every call of the application, the authenticator, the feed
+// and the records: the client's next packet waits for it.
 const callTimeout = 5 * time.Second
 
-// socket is one Socket.IO socket in the default namespace, from CONNECT to
-// DISCONNECT or the end of its session.
+// socket is one client that has shown who it is, from CONNECT to DISCONNECT or
+// the end of its session.
 type socket struct {
 	session    *session
 	connection Connection
+	sid        string        // public
+	pid        string        // what it comes back with; a secret; "": no recovery
+	departed   chan struct{} // closed when its record is kept, if it is to be
 	membership
 }
 
-// message handles one Socket.IO packet. An error ends the session.
-func (s *session) message(text []byte) error {
-	p, err := socketio.Decode(text)
-	switch {
-	case err != nil:
-		return fmt.Errorf("receive: %w", err)
-	case p.Type == socketio.Connect:
-		return s.connect(p)
-	case p.Namespace != socketio.Root || s.socket == nil:
-		return errNotConnected
-	}
-	switch p.Type {
-	case socketio.Event:
-		s.event(p)
-	case socketio.Ack:
-		// We ask for none; late and unknown ones are normal.
-	case socketio.Disconnect:
-		s.disconnect()
-	default:
-		return errServerPacket
-	}
-	return nil
+// credential is what a client shows when it connects.
+type credential struct {
+	token       string
+	pid, offset string // of the socket it had, and the last event it has
 }
 
-// connect checks the token and connects the socket. A refusal is not the end
-// of the session: the client may try again with another token.
-func (s *session) connect(p socketio.Packet) error {
-	if p.Namespace != socketio.Root {
-		s.refuse(p.Namespace, "Invalid namespace")
-		return nil
+// enter connects the client's socket: checks the token, then gives it back the
+// socket that it lost, or a new one. Its error is one of auth's sentinels or
+// ends the session. The caller holds in.
+func (s *session) enter(c credential) error {
+	ctx, cancel := callContext()
+	defer cancel()
+	// Many come at once when a node or a network was lost. They take turns, so
+	// that those whose turn it is are served in time.
+	select {
+	case s.server.turns <- struct{}{}:
+		defer func() { <-s.server.turns }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a turn to connect: %w", errUnavailable)
 	}
-	if s.socket != nil {
-		return errConnectedTwice
-	}
-	var handshake struct{ Token any }
-	if len(p.Data) > 0 {
-		if err := json.Unmarshal(p.Data, &handshake); err != nil {
-			return fmt.Errorf("connect: %w", err)
-		}
-	}
-	token, _ := handshake.Token.(string) // anything else is no token
-	principal, err := s.authenticate(token)
-	if unauthorized(err) {
-		s.refuse(socketio.Root, "unauthorized")
-		return nil
-	}
+	principal, err := s.authenticate(ctx, c.token)
 	if err != nil {
 		return err
 	}
-	s.attach(principal)
-	if _, err := s.authenticate(token); errors.Is(err, auth.ErrTokenRevoked) {
+	s.attach(ctx, principal, c)
+	if _, err := s.authenticate(ctx, c.token); errors.Is(err, auth.ErrTokenRevoked) {
 		s.revoke() // between the first check and the rooms
 	}
 	return nil
 }
 
-func unauthorized(err error) bool {
-	return errors.Is(err, auth.ErrTokenInvalid) || errors.Is(err, auth.ErrTokenExpired) || errors.Is(err, auth.ErrTokenRevoked)
-}
-
-func (s *session) authenticate(token string) (auth.Principal, error) {
+func (s *session) authenticate(ctx context.Context, token string) (auth.Principal, error) {
 	if token == "" {
 		return auth.Principal{}, auth.ErrTokenInvalid
 	}
-	ctx, cancel := callContext()
-	defer cancel()
 	p, err := s.server.config.Authenticator.Authenticate(ctx, token)
 	if err != nil && !unauthorized(err) {
 		s.server.config.Logger.Warn("check access token of a socket", slog.Any("error", err))
@@ -101,25 +71,29 @@ func (s *session) authenticate(token string) (auth.Principal, error) {
 	return p, err // one of auth's sentinels
 }
 
-// attach makes the socket and puts it into the rooms of its principal.
-func (s *session) attach(p auth.Principal) {
-	k := &socket{session: s, connection: Connection{
+// attach makes the socket and puts it into its rooms.
+func (s *session) attach(ctx context.Context, p auth.Principal, c credential) {
+	k := &socket{session: s, departed: make(chan struct{}), connection: Connection{
 		ID: newID(), Principal: p, RemoteAddr: s.remote, UserAgent: s.agent,
 	}}
-	s.server.hub.attach(k, packetFrame(socketio.Packet{
-		Type: socketio.Connect, Namespace: socketio.Root, Data: fmt.Appendf(nil, `{"sid":%q}`, k.connection.ID),
-	}), domain.OrgRoom(p.Organization), domain.AgentRoom(p.User), domain.SessionRoom(p.Session))
-
+	s.server.hub.enter(k)
+	recovered := s.resume(ctx, k, c)
+	if !recovered {
+		s.locate(ctx, k)
+		k.sid = k.connection.ID
+		if s.server.config.recovers() {
+			k.pid = newID()
+		}
+		s.server.hub.attach(k, s.dialect.greet(k, false),
+			domain.OrgRoom(p.Organization), domain.AgentRoom(p.User), domain.SessionRoom(p.Session))
+	}
+	s.server.registry.connected(k)
 	s.mu.Lock()
 	s.socket = k
 	s.connectBy = time.Time{}
 	s.mu.Unlock()
-	s.trusted = true
-	s.server.registry.authenticated(s.remote)
-	s.server.metrics.sockets.Inc()
-
-	ctx, cancel := callContext()
-	defer cancel()
+	s.trusted.Store(true)
+	s.server.metrics.connected(recovered)
 	s.server.config.Application.Connected(ctx, k.connection)
 }
 
@@ -127,52 +101,38 @@ func (s *session) attach(p auth.Principal) {
 // but not for ever.
 func (s *session) disconnect() {
 	s.leave(ReasonClientLeft)
-	s.server.registry.anonymized(s.remote)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.connectBy = time.Now().Add(s.server.config.ConnectTimeout)
 	if s.state == stateOpen {
+		s.connectBy = time.Now().Add(s.server.config.ConnectTimeout)
 		s.reschedule()
 	}
 }
 
-// leave takes the socket out of the hub and tells the application.
+// leave takes the socket out of the hub, keeps what it needs to come back, and
+// tells the application. The caller holds in.
 func (s *session) leave(reason Reason) {
 	k := s.socket
 	if k == nil {
 		return
 	}
-	s.server.hub.detach(k)
+	rooms := s.server.hub.detach(k)
+	ctx, cancel := callContext()
+	defer cancel()
+	if k.pid != "" && reason.recoverable() {
+		s.server.config.Records.Save(ctx, k.key(k.pid), domain.RecoveryRecord{SID: k.sid, Rooms: rooms}, s.server.config.RecoveryWindow)
+	}
+	s.server.registry.departed(k)
+	close(k.departed)
 	s.mu.Lock()
 	s.socket = nil
 	s.mu.Unlock()
 	s.server.metrics.sockets.Dec()
-	ctx, cancel := callContext()
-	defer cancel()
 	s.server.config.Application.Disconnected(ctx, k.connection, reason)
 }
 
 // revoke tells the client that its login is over and to stay away.
-func (s *session) revoke() {
-	s.shut(ReasonRevoked,
-		packetFrame(socketio.Packet{
-			Type: socketio.Event, Namespace: socketio.Root, ID: socketio.NoID,
-			Name: string(domain.EventSessionRevoked), Args: []json.RawMessage{json.RawMessage(`{}`)},
-		}),
-		stayAwayFrame())
-}
-
-// stayAwayFrame disconnects the socket; its client does not come back by itself.
-func stayAwayFrame() frame {
-	return packetFrame(socketio.Packet{Type: socketio.Disconnect, Namespace: socketio.Root})
-}
-
-// refuse answers a CONNECT. message is a constant of ours, plain ASCII.
-func (s *session) refuse(namespace, message string) {
-	s.reply(packetFrame(socketio.Packet{
-		Type: socketio.ConnectError, Namespace: namespace, Data: fmt.Appendf(nil, `{"message":%q}`, message),
-	}))
-}
+func (s *session) revoke() { s.shut(ReasonRevoked, s.dialect.revoked()...) }
 
 // callContext is for calls that may not be given up when their session ends,
 // such as telling that it has ended.

@@ -16,6 +16,7 @@ type post struct {
 	e          *endpoint
 	trust      trust
 	header     http.Header
+	signedBy   string // fingerprint of the secret
 	deliveries []domain.Delivery
 	pieces     []*piece // of the deliveries, at the same places
 	letters    []domain.DeadLetter
@@ -25,7 +26,7 @@ type post struct {
 // a kind that is only counted. An error says that something was temporary;
 // then nothing is counted and no letter kept, because all of it comes again.
 func (e *endpoint) settle(ctx context.Context, header http.Header, secret []byte, pieces []piece) error {
-	p := post{e: e, header: header, trust: trust{e: e, secret: secret, accounts: make(map[string]verdict, 1)}}
+	p := post{e: e, header: header, trust: e.trusts(secret), signedBy: fingerprint(secret)}
 	inOrder(pieces)
 	for i := range pieces {
 		p.route(&pieces[i])
@@ -138,7 +139,7 @@ var keptHeaders = []string{"Content-Type", "User-Agent", "X-Request-Id"}
 func (p *post) letter(channel domain.Channel, it *piece, reason, detail string) {
 	letter := domain.DeadLetter{
 		Organization: channel.Organization, Provider: p.e.provider, Account: it.Account, Reason: reason, Detail: detail,
-		Headers: make(map[string]string, len(keptHeaders)), Payload: it.payload(), ReceivedAt: p.e.now(),
+		Headers: make(map[string]string, len(keptHeaders)), Payload: it.payload(), ReceivedAt: p.e.now(), SignedBy: p.signedBy,
 	}
 	for _, name := range keptHeaders {
 		if value := line(cleanText(p.header.Get(name)), maxName); value != "" {

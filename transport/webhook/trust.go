@@ -1,7 +1,10 @@
 package webhook
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"net/http"
 
 	"github.com/chatopshub/chatopshub/domain"
@@ -42,13 +45,25 @@ func equal(a, b []byte) bool {
 	return len(a) > 0 && subtle.ConstantTimeCompare(a, b) == 1
 }
 
+// fingerprint tells a secret from others and nothing else of it.
+func fingerprint(secret []byte) string {
+	if len(secret) == 0 {
+		return ""
+	}
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("chatopshub dead letter")) // a hash takes everything
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
 // trust tells which channels the signature of one POST speaks for. A channel
 // with a secret of its own is bound to that one alone: what the environment's
 // secret, or another tenant's, signed about it is not believed. The others are
 // bound to the environment's.
 type trust struct {
-	e        *endpoint
-	secret   []byte // what verified
+	e *endpoint
+	// speaks reports whether what was signed is to be believed about a channel
+	// that is bound to a secret.
+	speaks   func(channel domain.Channel, bound []byte) bool
 	accounts map[string]verdict
 }
 
@@ -56,6 +71,25 @@ type trust struct {
 type verdict struct {
 	channel domain.Channel // zero where the signature doesn't speak for it
 	reason  string         // why not; empty: it does
+}
+
+// trusts is the trust in what secret has signed.
+func (e *endpoint) trusts(secret []byte) trust {
+	return trust{e: e, accounts: make(map[string]verdict, 1), speaks: func(_ domain.Channel, bound []byte) bool {
+		return equal(bound, secret)
+	}}
+}
+
+// trustsLetter is the trust in a dead letter: what was believed about the
+// organization's channel when it came, or is signed by the very secret that the
+// channel is bound to now.
+func (e *endpoint) trustsLetter(letter domain.DeadLetter) trust {
+	return trust{e: e, accounts: make(map[string]verdict, 1), speaks: func(channel domain.Channel, bound []byte) bool {
+		if !letter.Organization.IsZero() {
+			return channel.Organization == letter.Organization
+		}
+		return equal([]byte(fingerprint(bound)), []byte(letter.SignedBy))
+	}}
 }
 
 func (t *trust) judge(account string) verdict {
@@ -76,7 +110,7 @@ func (t *trust) look(account string) verdict {
 	switch {
 	case !ok || account == "":
 		return verdict{reason: reasonUnknownChannel}
-	case !equal(bound, t.secret):
+	case !t.speaks(channel, bound):
 		return verdict{reason: reasonUntrusted}
 	}
 	return verdict{channel: channel}

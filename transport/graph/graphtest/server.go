@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -210,4 +211,12 @@ func (r *ring[T]) add(v T) {
 		r.forgotten += gone
 	}
 	r.values = append(r.values, v)
+}
+
+// total is how many values were ever added.
+func (r *ring[T]) total() int { return r.forgotten + len(r.values) }
+
+// since is the values after the first n that were ever added.
+func (r *ring[T]) since(n int) []T {
+	return slices.Clone(r.values[min(max(n-r.forgotten, 0), len(r.values)):])
 }

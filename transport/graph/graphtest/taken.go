@@ -71,6 +71,15 @@ func (s *Server) Forgotten() int {
 	return s.taken.forgotten
 }
 
+// Since is what was taken and shown after the first so many of each, and how
+// many there are of each now: who asks again with these misses nothing that is
+// remembered.
+func (s *Server) Since(taken, shown int) ([]Taken, []Action, int, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken.since(taken), s.actions.since(shown), s.taken.total(), s.actions.total()
+}
+
 // Changed is closed when a message is taken, or something else is shown, from
 // now on.
 func (s *Server) Changed() <-chan struct{} {
