@@ -43,6 +43,7 @@ type Config struct {
 	Logger *slog.Logger
 	// Registerer gets the metrics of jobs; nil: there are none.
 	Registerer prometheus.Registerer
+	Now        func() time.Time // of the metrics
 }
 
 // Client does work in the background.
@@ -58,7 +59,7 @@ func New(cfg Config, works ...Work) (*Client, error) {
 		CompletedJobRetentionPeriod: doneKept, Workers: river.NewWorkers(), Queues: map[string]river.QueueConfig{},
 	}
 	if cfg.Registerer != nil {
-		metrics, err := newJobMetrics(cfg.Registerer, cfg.Logger)
+		metrics, err := newJobMetrics(cfg.Registerer, cfg.Logger, cfg.Now)
 		if err != nil {
 			return nil, fmt.Errorf("make the jobs' metrics: %w", err)
 		}

@@ -58,6 +58,7 @@ type UpkeepConfig struct {
 	Cleaner  Cleaner
 	Erasures Eraser
 	Logger   *slog.Logger
+	Now      func() time.Time
 }
 
 // Upkeep is what happens at fixed times, on one node of all: at 00:05 UTC the
@@ -85,9 +86,9 @@ func (erasuresArgs) Kind() string { return "finish_erasures" }
 
 func (u *Upkeep) configure(c *river.Config) {
 	c.Queues[upkeepQueue] = river.QueueConfig{MaxWorkers: 2}
-	river.AddWorker(c.Workers, &upkeepWorker[figuresArgs]{do: u.figures})
-	river.AddWorker(c.Workers, &upkeepWorker[cleanUpArgs]{do: u.cleanUp})
-	river.AddWorker(c.Workers, &upkeepWorker[erasuresArgs]{do: u.erasures})
+	river.AddWorker(c.Workers, &upkeepWorker[figuresArgs]{do: u.figures, now: u.cfg.Now})
+	river.AddWorker(c.Workers, &upkeepWorker[cleanUpArgs]{do: u.cleanUp, now: u.cfg.Now})
+	river.AddWorker(c.Workers, &upkeepWorker[erasuresArgs]{do: u.erasures, now: u.cfg.Now})
 	// At the start, too: the node may have been away at five past midnight.
 	c.PeriodicJobs = append(c.PeriodicJobs,
 		river.NewPeriodicJob(daily{hour: 0, minute: 5}, made[figuresArgs], &river.PeriodicJobOpts{ID: "figures", RunOnStart: true}),
@@ -129,14 +130,15 @@ func (d daily) Next(now time.Time) time.Time {
 // upkeepWorker does one kind of job.
 type upkeepWorker[T river.JobArgs] struct {
 	river.WorkerDefaults[T]
-	do func(context.Context) error
+	do  func(context.Context) error
+	now func() time.Time
 }
 
 // Timeout implements river.Worker.
 func (w *upkeepWorker[T]) Timeout(*river.Job[T]) time.Duration { return upkeepTimeout }
 
 // NextRetry implements river.Worker: what failed needs a while to be mended.
-func (w *upkeepWorker[T]) NextRetry(*river.Job[T]) time.Time { return time.Now().Add(upkeepRetry) }
+func (w *upkeepWorker[T]) NextRetry(*river.Job[T]) time.Time { return w.now().Add(upkeepRetry) }
 
 // Work implements river.Worker.
 func (w *upkeepWorker[T]) Work(ctx context.Context, _ *river.Job[T]) error { return w.do(ctx) }

@@ -71,8 +71,8 @@ func node(t *testing.T, db *persistencetest.Database, c *chores) *prometheus.Reg
 	pool, err := pgxpool.New(t.Context(), db.URL)
 	require.NoError(t, err)
 	registry := prometheus.NewRegistry()
-	client, err := New(Config{Pool: pool, Logger: slog.New(slog.DiscardHandler), Registerer: registry}, NewUpkeep(UpkeepConfig{
-		Figures: c, Cleaner: c, Erasures: c, Logger: slog.New(slog.DiscardHandler),
+	client, err := New(Config{Pool: pool, Logger: slog.New(slog.DiscardHandler), Registerer: registry, Now: time.Now}, NewUpkeep(UpkeepConfig{
+		Figures: c, Cleaner: c, Erasures: c, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	}))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

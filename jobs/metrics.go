@@ -15,14 +15,15 @@ import (
 type jobMetrics struct {
 	river.MiddlewareDefaults
 	logger   *slog.Logger
+	now      func() time.Time
 	jobs     *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	success  *prometheus.GaugeVec
 }
 
-func newJobMetrics(r prometheus.Registerer, logger *slog.Logger) (*jobMetrics, error) {
+func newJobMetrics(r prometheus.Registerer, logger *slog.Logger, now func() time.Time) (*jobMetrics, error) {
 	m := &jobMetrics{
-		logger: logger,
+		logger: logger, now: now,
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "chatopshub_jobs_total", Help: "Attempts of jobs in the background on this node, by what became of them.",
 		}, []string{"kind", "outcome"}),
@@ -39,13 +40,13 @@ func newJobMetrics(r prometheus.Registerer, logger *slog.Logger) (*jobMetrics, e
 
 // Work implements rivertype.WorkerMiddleware.
 func (m *jobMetrics) Work(ctx context.Context, job *rivertype.JobRow, work func(context.Context) error) error {
-	begun := time.Now()
+	begun := m.now()
 	err := work(ctx)
-	m.duration.WithLabelValues(job.Kind).Observe(time.Since(begun).Seconds())
+	m.duration.WithLabelValues(job.Kind).Observe(m.now().Sub(begun).Seconds())
 	var snoozed *rivertype.JobSnoozeError
 	switch {
 	case err == nil:
-		m.success.WithLabelValues(job.Kind).Set(float64(time.Now().Unix()))
+		m.success.WithLabelValues(job.Kind).Set(float64(m.now().Unix()))
 		m.jobs.WithLabelValues(job.Kind, "done").Inc()
 	case errors.As(err, &snoozed):
 		m.jobs.WithLabelValues(job.Kind, "postponed").Inc()

@@ -33,6 +33,7 @@ func traces(t testing.TB, db *persistencetest.Database, texts ...string) (found 
 			AND (c.data_type IN ('text', 'character varying', 'json', 'jsonb', 'uuid', 'bytea', 'ARRAY', 'tsvector', 'name'))
 		ORDER BY 1, 2`)
 	require.NoError(t, err)
+	defer rows.Close()
 	var columns [][3]string
 	for rows.Next() {
 		var c [3]string
@@ -40,7 +41,6 @@ func traces(t testing.TB, db *persistencetest.Database, texts ...string) (found 
 		columns = append(columns, c)
 	}
 	require.NoError(t, rows.Err())
-	require.NoError(t, rows.Close())
 	require.Greater(t, len(columns), 100)
 	for _, c := range columns {
 		value := fmt.Sprintf("%q::text", c[1])

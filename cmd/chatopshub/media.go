@@ -75,7 +75,7 @@ func (p *program) openJobs(ctx context.Context) error {
 		Files: p.store.attachments, Store: p.blobs, Platform: mediaPlatform{p.platform}, Credentials: p.store.registry,
 		Inbox: p.actors.inbox, Logger: logger, Now: time.Now, Pause: p.around.jobPause,
 	})
-	client, err := jobs.New(jobs.Config{Pool: pool, Logger: logger, Registerer: p.metrics}, media, p.upkeep(logger))
+	client, err := jobs.New(jobs.Config{Pool: pool, Logger: logger, Registerer: p.metrics, Now: time.Now}, media, p.upkeep(logger))
 	if err != nil {
 		return err
 	}

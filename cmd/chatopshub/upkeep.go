@@ -13,7 +13,7 @@ import (
 func (p *program) upkeep(logger *slog.Logger) *jobs.Upkeep {
 	retention := time.Duration(p.cfg.Inbox.RetentionDays) * 24 * time.Hour
 	return jobs.NewUpkeep(jobs.UpkeepConfig{
-		Figures: p.store.figures, Erasures: p.store.erasures, Logger: logger,
+		Figures: p.store.figures, Erasures: p.store.erasures, Logger: logger, Now: time.Now,
 		Cleaner: cleaner{persistence.NewCleanup(p.store.reads, p.blobs, time.Now, retention)},
 	})
 }
