@@ -17,8 +17,8 @@ const (
 	// which it holds nothing that anybody waits for.
 	cleanupBatch = 500
 	// cleanupShare is how many times as long as a batch took the pause after it
-	// is: clean-up has a fifth of one connection.
-	cleanupShare = 4
+	// is: clean-up has a tenth of one connection.
+	cleanupShare = 9
 	// cleanupPause is the least pause.
 	cleanupPause = 10 * time.Millisecond
 )

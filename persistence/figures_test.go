@@ -389,10 +389,11 @@ func (n *naive) online(shifts []shift, first domain.Day, now time.Time) {
 			if until.IsZero() || until.After(now) {
 				until = now
 			}
-			for at := s.from; at.Before(until); at = at.Add(time.Second) {
-				if domain.DayOf(at) != day {
-					continue
-				}
+			from := s.from
+			if from.Before(day.Start()) {
+				from = day.Start()
+			}
+			for at := from; at.Before(until) && at.Before(day.Plus(1).Start()); at = at.Add(time.Second) {
 				if seconds[s.agent] == nil {
 					seconds[s.agent] = map[int64]bool{}
 				}
