@@ -106,13 +106,13 @@ func TestEveryErrorOfThePlatforms(t *testing.T) {
 		byAccount[r.account] = r
 		cfg.Accounts = append(cfg.Accounts, graphtest.Account{Provider: graphtest.Provider(r.provider), ID: r.account, Token: "EAA" + r.account})
 	}
-	cfg.Plan = graphtest.Messages(func(c graphtest.Call) graphtest.Fault {
+	cfg.Plan = func(c graphtest.Call) graphtest.Fault {
 		r := byAccount[c.Account]
-		if r.once && c.Nth > 1 {
+		if r.once && c.Nth > 1 || c.Kind != graphtest.KindMessage && !r.broken { // checks of a broken channel find it so
 			return graphtest.Fault{}
 		}
 		return graphtest.Refuse(r.code, r.subcode)
-	})
+	}
 	c := openCentre(t, cfg, "SEND_UNCERTAIN_TIMEOUT=2s")
 	for _, r := range all {
 		c.prepare(r)
@@ -135,8 +135,7 @@ func TestEveryErrorOfThePlatforms(t *testing.T) {
 		status := "ACTIVE"
 		if r.broken {
 			status = "ERROR"
-			require.Equal(t, 1, c.count(`SELECT count(*) FROM channels WHERE id = $1 AND last_error LIKE $2`,
-				r.channel, fmt.Sprintf("%d: %%as planned%%", r.code)), r.name)
+			require.Equal(t, 1, c.count(`SELECT count(*) FROM channels WHERE id = $1 AND last_error LIKE '%as planned%'`, r.channel), r.name)
 		}
 		require.Equal(t, 1, c.count(`SELECT count(*) FROM channels WHERE id = $1 AND status = $2`, r.channel, status), r.name)
 	}
