@@ -79,6 +79,8 @@ type storage struct {
 	assignments   *persistence.Assignments
 	agentSessions *persistence.AgentSessions
 	attachments   *persistence.Attachments
+	figures       *persistence.Figures
+	erasures      *persistence.Erasures
 }
 
 // actorSystem is everything that has a mailbox.
@@ -243,6 +245,8 @@ func (p *program) openStorage(ctx context.Context) error {
 		registry:      persistence.NewRegistry(reads, sealer, p.cfg.Auth.AccessTokenTTL, p.logger.With("part", "registry"), time.Now),
 		conversations: persistence.NewConversations(reads, p.link),
 		attachments:   persistence.NewAttachments(reads),
+		figures:       persistence.NewFigures(reads, time.Now),
+		erasures:      persistence.NewErasures(reads, p.blobs),
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
