@@ -32,7 +32,7 @@ const browserWindow = 12 * time.Second
 
 // TestBrowserSeesTheFeed has a page with the unmodified socket.io-client in a
 // headless Chromium, while customers write all the time: it moves from polling
-// to WebSocket, its network goes and comes, its tab is frozen, its laptop
+// to WebSocket, its network goes and comes, its tab is halted, its laptop
 // sleeps. What it was told equals the feed's log whenever its socket was
 // recovered; otherwise it fetched again, and what came since is complete.
 func TestBrowserSeesTheFeed(t *testing.T) {
@@ -60,7 +60,7 @@ func TestBrowserSeesTheFeed(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(driver.line(t)), &seen))
 	seen.check(t, feed.events, last, []domain.Room{domain.OrgRoom(s.org), domain.AgentRoom(s.ada.id)}, domain.ConversationRoom(watched))
 	require.Len(t, seen.Known, s.count(`SELECT count(*) FROM conversations`), "what was fetched and what came since is everything")
-	require.Equal(t, 4, seen.Frozen, "times that the timers of the tab stood still")
+	require.Equal(t, 4, seen.Halted, "times that the timers of the tab stood still")
 	require.Equal(t, 4, seen.Slept, "times that the whole browser stood still")
 }
 
@@ -228,7 +228,7 @@ type browserWitness struct {
 	}
 	Known         []string // conversations
 	Fetches       int
-	Frozen, Slept int
+	Halted, Slept int
 }
 
 // check compares what the page was told with the log: from one fresh start to

@@ -1,5 +1,5 @@
 // Opens the page in a headless Chromium and treats it as a laptop is treated:
-// the network goes and comes, the tab is frozen, the lid is closed. Then it
+// the network goes and comes, the tab is halted, the lid is closed. Then it
 // waits for a line that says which event is the last, and prints what the page
 // has seen.
 import { createInterface } from "node:readline";
@@ -21,7 +21,7 @@ const context = await browser.newContext();
 const page = await context.newPage();
 page.on("pageerror", (error) => console.error("the page failed:", error));
 const devtools = await context.newCDPSession(page);
-const pauses = { frozen: 0, slept: 0 }; // the shortest that the page noticed, in ms
+const pauses = { halted: 0, slept: 0 }; // how often the page noticed
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const between = (from, to) => from + Math.random() * (to - from);
@@ -45,9 +45,14 @@ async function pause(kind, ms, stop, go) {
   pauses[kind]++;
 }
 
-const freeze = (ms) => pause("frozen", ms,
-  () => devtools.send("Page.setWebLifecycleState", { state: "frozen" }),
-  () => devtools.send("Page.setWebLifecycleState", { state: "active" }));
+// The debugger stops a page that can be seen, which the frozen lifecycle state
+// does not: timers, network answers and frames wait.
+const halt = (ms) => pause("halted", ms,
+  async () => {
+    await devtools.send("Debugger.enable");
+    await devtools.send("Debugger.pause");
+  },
+  () => devtools.send("Debugger.disable"));
 
 const closeLid = (ms) => pause("slept", ms,
   () => process.kill(group, "SIGSTOP"),
@@ -69,14 +74,14 @@ for (let round = 0; round < Number(ROUNDS); round++) {
   }
   await upgraded();
   for (const ms of [2_000, 5_000, 8_000]) { // the longer ones outlast the server's patience
-    await freeze(ms);
+    await halt(ms);
     await upgraded();
     await closeLid(ms);
     await upgraded();
   }
   await offline(beyondWindow);
   await upgraded();
-  await freeze(beyondWindow);
+  await halt(beyondWindow);
   await upgraded();
   await closeLid(beyondWindow);
   await upgraded();
