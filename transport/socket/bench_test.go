@@ -183,8 +183,12 @@ func (quiet) Connected(context.Context, socket.Connection)                   {}
 func (quiet) Disconnected(context.Context, socket.Connection, socket.Reason) {}
 
 func benchServer(b *testing.B, sockets int) (*socket.Server, string) {
+	return benchServerOf(b, sockets, quiet{})
+}
+
+func benchServerOf(b *testing.B, sockets int, app socket.Application) (*socket.Server, string) {
 	server, err := socket.New(socket.Config{
-		Authenticator: quiet{}, Application: quiet{}, Registerer: prometheus.NewRegistry(), Logger: discard(),
+		Authenticator: quiet{}, Application: app, Registerer: prometheus.NewRegistry(), Logger: discard(),
 		Limits: socket.Limits{Sessions: sockets, Anonymous: sockets, AnonymousPerRemote: sockets},
 	})
 	require.NoError(b, err)
