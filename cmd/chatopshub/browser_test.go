@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,6 +62,7 @@ func TestBrowserSeesTheFeed(t *testing.T) {
 	require.NoError(t, err)
 	var seen browserWitness
 	require.NoError(t, json.Unmarshal([]byte(driver.line(t)), &seen))
+	require.NoError(t, driver.cmd.Wait(), "%s", driver.stderr)
 	seen.check(t, feed.events, last, []domain.Room{domain.OrgRoom(s.org), domain.AgentRoom(s.ada.id)}, domain.ConversationRoom(watched))
 	require.Len(t, seen.Known, s.count(`SELECT count(*) FROM conversations`), "what was fetched and what came since is everything")
 	require.Equal(t, 4, seen.Halted, "times that the timers of the tab stood still")
@@ -203,7 +205,14 @@ func startDriver(t testing.TB, folder string, environ ...string) *browserDriver 
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	d.stdin, d.stdout = stdin, bufio.NewReader(stdout)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it closes the browser then
+	cmd.WaitDelay = 10 * time.Second
 	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Wait() // the test has failed
+		}
+	})
 	return d
 }
 
