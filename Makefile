@@ -67,6 +67,10 @@ bench: ## run the benchmarks, or those that match BENCH=regexp
 torture: ## send at full size: ten crashes, and a thousand customers
 	TORTURE=1 $(TESTDB) go test -v -count=1 -run='TestNoCustomerGetsATextTwiceOverCrashes|TestManyConversationsBothWays' ./cmd/chatopshub
 
+.PHONY: browser
+browser: test-tools ## watch a page in headless Chromium whose network goes and whose laptop sleeps
+	$(TESTDB) go test -tags=browser -v -count=1 -run='^TestBrowser' ./cmd/chatopshub
+
 .PHONY: cover
 cover: test-tools ## write coverage.out and print the total
 	$(TESTDB) go test -coverpkg=./... -coverprofile=coverage.out ./...

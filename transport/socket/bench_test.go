@@ -8,24 +8,42 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/lxzan/gws"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/transport/auth"
 	"github.com/chatopshub/chatopshub/transport/socket"
 )
 
 // payload is about as long as a message.created.
 var payload = []byte(`{"id":"0190a6e4-7b1c-7c3e-8a55-6f1d3f0a6a3e","conversationId":"0190a6e4-7b1c-7c3e-8a55-6f1d3f0a6a3e","direction":"INBOUND","agentId":null,"body":"Hello, I would like to know when my order 4711 will arrive.","mediaUrl":null,"mediaType":null,"type":"text","status":"DELIVERED","providerTimestamp":"2026-01-01T12:00:00.000Z","createdAt":"2026-01-01T12:00:00.123Z"}`)
+
+// socketsOr is how many sockets to measure with: SOCKETS, a comma list, or the
+// default.
+func socketsOr(b *testing.B, byDefault ...int) []int {
+	b.Helper()
+	text := os.Getenv("SOCKETS")
+	if text == "" {
+		return byDefault
+	}
+	var sockets []int
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(part)
+		require.NoError(b, err, "SOCKETS takes a comma list of numbers")
+		sockets = append(sockets, n)
+	}
+	return sockets
+}
 
 // crowd is many cheap clients that only count what they get.
 type crowd struct {
@@ -84,8 +102,8 @@ func masked(text string) []byte {
 }
 
 // count starts to read.
-func (c *crowd) count() {
-	for _, conn := range c.conns {
+func (c *crowd) count(w *stopwatch) {
+	for i, conn := range c.conns {
 		c.readers.Go(func() {
 			buffer := make([]byte, 8<<10)
 			for {
@@ -93,6 +111,7 @@ func (c *crowd) count() {
 				if err != nil {
 					return
 				}
+				w.arrived(i, n)
 				c.received.Add(int64(n))
 				select {
 				case c.moved <- struct{}{}:
@@ -117,124 +136,73 @@ func (c *crowd) leave() {
 	c.readers.Wait()
 }
 
-// fanout is a measurement of deliveries to all of a crowd.
-type fanout struct {
-	sockets int
-	// window is how many events may be on their way: with 1 each event has
-	// arrived everywhere before the next is sent, with many the sockets are
-	// always busy and writes can be gathered.
-	window int
-	events []domain.FeedEvent
-}
-
-// fanoutDeliveries are made in one round.
-const fanoutDeliveries = 200_000
-
-func newFanout(sockets, window int) *fanout {
-	feed := newFeed(benchPrincipal.Organization)
-	feed.seq = 100_000 // all numbers have the same length
-	f := &fanout{sockets, window, feed.events(fanoutDeliveries/sockets, domain.EventMessageCreated, domain.OrgRoom(feed.organization))}
-	for i := range f.events {
-		f.events[i].Data = payload
-	}
-	return f
-}
-
-// run sends the events until each client has all, and returns the deliveries
-// per second.
-func (f *fanout) run(c *crowd, send func(domain.FeedEvent)) float64 {
-	c.count()
-	const head = 4 // of a frame of 126 to 65,535 bytes
-	all := int64(f.sockets) * int64(head+len(eventText(f.events[0])))
-	from := time.Now()
-	for i, e := range f.events {
-		c.await(int64(i-f.window+1) * all)
-		send(e)
-	}
-	c.await(int64(len(f.events)) * all)
-	return float64(len(f.events)) * float64(f.sockets) / time.Since(from).Seconds()
-}
-
-// hub measures ours.
-func (f *fanout) hub(b *testing.B) float64 {
-	server, url := benchServer(b, f.sockets)
-	c := gather(b, f.sockets, url, `40{"token":"good"}`)
-	defer c.leave()
-	return f.run(c, func(e domain.FeedEvent) { server.Deliver([]domain.FeedEvent{e}) })
-}
-
-// bare measures gws alone, with one of its ways to send a text to many.
-func (f *fanout) bare(b *testing.B, send func([]*gws.Conn, []byte)) float64 {
-	s := startBare(b)
-	c := gather(b, f.sockets, s.url, "")
-	defer c.leave()
-	conns := s.take(f.sockets)
-	return f.run(c, func(e domain.FeedEvent) { send(conns, []byte(eventText(e))) })
-}
-
-func broadcast(conns []*gws.Conn, text []byte) {
-	broadcaster := gws.NewBroadcaster(gws.OpcodeText, text)
-	for _, conn := range conns {
-		_ = broadcaster.Broadcast(conn) // after an error, await would hang
-	}
-	_ = broadcaster.Close() // never fails
-}
-
-func loop(conns []*gws.Conn, text []byte) {
-	for _, conn := range conns {
-		_ = conn.WriteMessage(gws.OpcodeText, text) // as above
-	}
-}
-
-// BenchmarkFanout measures how many deliveries a second the hub makes to all
-// sockets of an organization. The floor, in the same run and with the same
-// clients, is the faster of what gws offers: its broadcaster and a plain loop.
-func BenchmarkFanout(b *testing.B) {
-	for _, sockets := range []int{500, 2000} {
-		for _, window := range []int{1, 100} {
-			b.Run(fmt.Sprintf("sockets=%d/window=%d", sockets, window), func(b *testing.B) {
-				f := newFanout(sockets, window)
-				var floor, ours float64
-				for b.Loop() {
-					floor += max(f.bare(b, broadcast), f.bare(b, loop))
-					ours += f.hub(b)
-				}
-				b.ReportMetric(floor/float64(b.N), "floor-deliveries/s")
-				b.ReportMetric(ours/float64(b.N), "deliveries/s")
-				b.ReportMetric(ours/floor, "ratio")
-			})
-		}
-	}
-}
-
-func eventText(e domain.FeedEvent) string {
-	return fmt.Sprintf(`42[%q,%s,%q]`, e.Name, e.Data, e.Offset())
-}
-
 // BenchmarkIdleSocket measures the memory of the server for one connected
 // socket that does nothing, beside that of a bare gws connection. The clients
-// are the same for both and hold next to nothing in this process.
+// are the same for both and in another process. SOCKETS=10000 is the real figure.
 func BenchmarkIdleSocket(b *testing.B) {
-	const sockets = 2000
+	sockets := socketsOr(b, 2000)[0]
 	var floor, ours float64
 	for b.Loop() {
 		bare := startBare(b)
-		floor += perSocket(sockets, func() *crowd { return gather(b, sockets, bare.url, "") }, func() { bare.take(sockets) })
+		floor += perSocket(b, sockets, bare.url, "", func() { bare.take(sockets) })
 		_, url := benchServer(b, sockets)
-		ours += perSocket(sockets, func() *crowd { return gather(b, sockets, url, `40{"token":"good"}`) }, func() {})
+		ours += perSocket(b, sockets, url, `40{"token":"good"}`, func() {})
 	}
 	b.ReportMetric(floor/float64(b.N), "floor-B/socket")
 	b.ReportMetric(ours/float64(b.N), "B/socket")
 }
 
 // perSocket is the growth of heap and stacks when the crowd comes.
-func perSocket(sockets int, come func() *crowd, settled func()) float64 {
+func perSocket(b *testing.B, sockets int, url, login string, settled func()) float64 {
+	b.Helper()
 	before := inUse()
-	crowd := come()
+	leave := gatherElsewhere(b, sockets, url, login)
 	settled()
 	after := inUse()
-	crowd.leave()
+	leave()
 	return float64(after-before) / float64(sockets)
+}
+
+// crowdVariable has a process of this package's tests be clients and nothing
+// else: number, URL and login, with a space after each of the first two.
+const crowdVariable = "SOCKET_BENCH_CROWD"
+
+// gatherElsewhere is gather in another process: one process may not have files
+// enough for both ends of so many connections.
+func gatherElsewhere(b *testing.B, sockets int, url, login string) (leave func()) {
+	b.Helper()
+	crowd := exec.Command(os.Args[0])
+	crowd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s %s", crowdVariable, sockets, url, login))
+	crowd.Stderr = os.Stderr
+	stdin, err := crowd.StdinPipe()
+	require.NoError(b, err)
+	stdout, err := crowd.StdoutPipe()
+	require.NoError(b, err)
+	require.NoError(b, crowd.Start())
+	said, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(b, err)
+	require.Equal(b, "here\n", said)
+	return func() {
+		require.NoError(b, stdin.Close())
+		require.NoError(b, crowd.Wait())
+	}
+}
+
+// beCrowd is the other process: it says when all are connected, and leaves when
+// its input ends.
+func beCrowd(order string) int {
+	testing.Benchmark(func(b *testing.B) {
+		part := strings.SplitN(order, " ", 3)
+		sockets, err := strconv.Atoi(part[0])
+		require.NoError(b, err)
+		c := gather(b, sockets, part[1], part[2])
+		fmt.Println("here")
+		_, err = io.Copy(io.Discard, os.Stdin)
+		require.NoError(b, err)
+		c.leave()
+		os.Exit(0) // a benchmark would be repeated
+	})
+	return 1
 }
 
 func inUse() uint64 {
@@ -244,42 +212,6 @@ func inUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse + m.StackInuse
-}
-
-// BenchmarkReconnectStorm measures how long it takes until 1,000 clients that
-// all come at once are connected, when the limits let them in; the floor is as
-// many handshakes with bare gws.
-func BenchmarkReconnectStorm(b *testing.B) {
-	const sockets = 1000
-	var floor, ours time.Duration
-	for b.Loop() {
-		bare := startBare(b)
-		from := time.Now()
-		storm(b, sockets, bare.url, "")
-		bare.take(sockets)
-		floor += time.Since(from)
-		_, url := benchServer(b, sockets)
-		from = time.Now()
-		storm(b, sockets, url, `40{"token":"good"}`)
-		ours += time.Since(from)
-	}
-	b.ReportMetric(floor.Seconds()/float64(b.N)*1000, "floor-ms/storm")
-	b.ReportMetric(ours.Seconds()/float64(b.N)*1000, "ms/storm")
-	b.ReportMetric(ours.Seconds()/floor.Seconds(), "ratio")
-}
-
-// storm connects all at once and lets them go.
-func storm(b *testing.B, sockets int, url, login string) {
-	b.Helper()
-	var coming sync.WaitGroup
-	crowds := make(chan *crowd, sockets)
-	for range sockets {
-		coming.Go(func() { crowds <- gather(b, 1, url, login) })
-	}
-	coming.Wait()
-	for range sockets {
-		(<-crowds).leave()
-	}
 }
 
 var benchPrincipal = principal(newOrganization())
@@ -294,8 +226,12 @@ func (quiet) Connected(context.Context, socket.Connection)                   {}
 func (quiet) Disconnected(context.Context, socket.Connection, socket.Reason) {}
 
 func benchServer(b *testing.B, sockets int) (*socket.Server, string) {
+	return benchServerOf(b, sockets, quiet{})
+}
+
+func benchServerOf(b *testing.B, sockets int, app socket.Application) (*socket.Server, string) {
 	server, err := socket.New(socket.Config{
-		Authenticator: quiet{}, Application: quiet{}, Registerer: prometheus.NewRegistry(), Logger: discard(),
+		Authenticator: quiet{}, Application: app, Registerer: prometheus.NewRegistry(), Logger: discard(),
 		Limits: socket.Limits{Sessions: sockets, Anonymous: sockets, AnonymousPerRemote: sockets},
 	})
 	require.NoError(b, err)
@@ -315,7 +251,7 @@ type bare struct {
 }
 
 func startBare(b *testing.B) *bare {
-	s := &bare{conns: make(chan *gws.Conn, 10_000)}
+	s := &bare{conns: make(chan *gws.Conn, 20_000)}
 	upgrader := gws.NewUpgrader(s, &gws.ServerOption{ReadBufferSize: 1 << 10})
 	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if conn, err := upgrader.Upgrade(w, r); err == nil {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -20,7 +21,12 @@ import (
 	"github.com/chatopshub/chatopshub/transport/socket"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if order := os.Getenv(crowdVariable); order != "" {
+		os.Exit(beCrowd(order))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // tokens is an Authenticator that knows some principals by their token.
 type tokens struct {
