@@ -37,7 +37,7 @@ test: test-tools ## test everything: race detector, real PostgreSQL, real Socket
 	@echo "benchmarks run once, so that they can't rot"
 	@out=$$($(TESTDB) go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=3000x HOSTILE_FOR=
-	@postgres18=$$(.ci/postgres18) && POSTGRES_18_BIN="$$postgres18" $(TESTDB) go test -race ./...
+	@postgres18=$$(.ci/postgres18) && POSTGRES_18_BIN="$$postgres18" $(TESTDB) go test -race -timeout=30m ./...
 
 .PHONY: lint
 lint: ## check formatting, imports and habits by golangci-lint

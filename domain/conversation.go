@@ -51,7 +51,12 @@ type Conversation struct {
 	ChannelName  string
 	ContactName  string
 	ContactAlias string // contacts.provider_id
-	HolderName   string
+
+	// Recipient is the alias to write to: one that is the contact's now, which
+	// the one that named it first need not be. Empty: none is left.
+	Recipient  string
+	Merged     bool // the contact turned out to be another one, whose alias that is
+	HolderName string
 }
 
 // MaxEarly bounds what is kept for messages that haven't come yet; the oldest

@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 
 	"github.com/google/uuid"
 )
@@ -111,6 +112,16 @@ func ContactIDFor(organization OrganizationID, provider Provider, alias string) 
 	name = append(name, 0)
 	name = append(name, alias...)
 	return ContactID(uuid.NewSHA1(idSpace, name))
+}
+
+// ContactIDOf is ContactIDFor for the owner of an alias in a later generation:
+// the contacts first seen under it before have lost it to somebody who was
+// erased since, and are still there. Generation 0 is the first owner.
+func ContactIDOf(organization OrganizationID, provider Provider, alias string, generation int) ContactID {
+	if generation > 0 {
+		alias += "\x00" + strconv.Itoa(generation)
+	}
+	return ContactIDFor(organization, provider, alias)
 }
 
 // ConversationIDFor computes the id of the one conversation that a contact has

@@ -55,12 +55,14 @@ type Person struct {
 }
 
 // KnownAlias is an alias as stored: whose it is, and the user ids of that
-// contact.
+// contact. One that nobody has any more has no contact: its next owner is of the
+// Generation after those who are still there, see ContactIDOf.
 type KnownAlias struct {
 	Alias
 	Contact    ContactID
 	ProviderID string
 	UserIDs    []string
+	Generation int
 }
 
 // Identify decides who a customer with these aliases is, given what is stored
@@ -82,7 +84,7 @@ func Identify(organization OrganizationID, provider Provider, aliases []Alias, k
 	owner, found := ownerOf(aliases, known)
 	person := Person{Contact: owner.Contact, ProviderID: owner.ProviderID}
 	if !found {
-		person.Contact = ContactIDFor(organization, provider, aliases[0].Value)
+		person.Contact = ContactIDOf(organization, provider, aliases[0].Value, generationOf(aliases[0], known))
 		person.ProviderID = aliases[0].Value
 	}
 	for _, a := range aliases {
@@ -125,9 +127,19 @@ func ownerOf(aliases []Alias, known []KnownAlias) (KnownAlias, bool) {
 	return KnownAlias{}, false
 }
 
+// generationOf is whose turn it is to be found by an alias that nobody has.
+func generationOf(a Alias, known []KnownAlias) int {
+	for _, k := range known {
+		if k.Alias == a && k.Contact.IsZero() {
+			return k.Generation
+		}
+	}
+	return 0
+}
+
 func findAlias(known []KnownAlias, a Alias) (KnownAlias, bool) {
 	for _, k := range known {
-		if k.Alias == a {
+		if k.Alias == a && !k.Contact.IsZero() {
 			return k, true
 		}
 	}

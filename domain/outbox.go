@@ -52,7 +52,10 @@ type Patience struct {
 // The failures that we declare, beside those of calls.
 const (
 	CodeSendUncertain = "send_uncertain" // no news came of a message that may have gone out
-	codeInterrupted   = "interrupted"
+	// CodeRecipientUnknown: the platform's name for the customer is another
+	// customer's by now.
+	CodeRecipientUnknown = "recipient_unknown"
+	codeInterrupted      = "interrupted"
 )
 
 // Interrupted is the failure of an attempt whose call was lost with the process
@@ -77,6 +80,14 @@ func (d *decision) claimSend(cmd ClaimSend) {
 	if !d.mayReply(m.Type) {
 		d.fail(m, string(CodeReplyWindowClosed), "the platform's reply window closed before the message went out")
 		return
+	}
+	if d.c.Recipient == "" {
+		d.fail(m, CodeRecipientUnknown, "the customer's number is somebody else's by now, and no other is known")
+		return
+	}
+	if !d.c.Merged {
+		// Numbers change hands: an answer must not go to who has this one now.
+		d.change.Claims = append(d.change.Claims, AliasClaim{Alias: recipient(&d.c), Stored: true})
 	}
 	m.SendState, m.AttemptStartedAt, m.NextAttemptAt = SendSending, d.now(), time.Time{}
 	m.Attempts++
@@ -131,7 +142,7 @@ func (d *decision) sent(m Message, cmd FinishSend) {
 // the number than the one written to.
 func (d *decision) learnAliases(aliases []Alias) {
 	for _, a := range aliases {
-		if a.Value != "" && a.Value != d.c.ContactAlias {
+		if a.Value != "" && a.Value != d.c.ContactAlias && a.Value != d.c.Recipient {
 			d.change.Claims, d.changed = append(d.change.Claims, AliasClaim{Alias: a}), true
 		}
 	}
@@ -232,7 +243,7 @@ func ReferenceOf(c ConversationID, m MessageID) string { return c.String() + "."
 // OutgoingOf is m of c as it goes out at now.
 func OutgoingOf(c *Conversation, m *Message, now time.Time) Outgoing {
 	out := Outgoing{
-		To: contactAlias(c), Content: contentOf(m), ReplyTo: m.Metadata.Quotes,
+		To: recipient(c), Content: contentOf(m), ReplyTo: m.Metadata.Quotes,
 		Reference:  ReferenceOf(c.ID, m.ID),
 		HumanAgent: c.Provider == Messenger && !c.WindowOpen(now),
 	}
@@ -256,7 +267,7 @@ func contentOf(m *Message) Content {
 }
 
 // contactAlias is how the platform knows the customer.
-func contactAlias(c *Conversation) Alias { return AliasOf(c.Provider, c.ContactAlias) }
+func recipient(c *Conversation) Alias { return AliasOf(c.Provider, c.Recipient) }
 
 // AliasOf is the alias that a contact's provider id is.
 func AliasOf(provider Provider, id string) Alias {

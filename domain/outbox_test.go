@@ -433,3 +433,30 @@ func TestAnEchoThatDoesNotNameUsComesFirst(t *testing.T) {
 	require.Equal(t, StatusSent, th.message(id).Status)
 	require.Empty(t, th.message(id).ProviderMessageID)
 }
+
+// TestTheRecipientIsWhoTheThreadIsWith: a claim relies on the name that it goes
+// to, which may have become somebody else's.
+func TestTheRecipientIsWhoTheThreadIsWith(t *testing.T) {
+	t.Parallel()
+	th := inState(t, Assigned, alice)
+	number := th.origin.Customer.Aliases[0]
+	id := th.send("")
+	change := th.must(ClaimSend{Message: id})
+	require.Equal(t, []AliasClaim{{Alias: number, Stored: true}}, change.Claims)
+
+	th = inState(t, Assigned, alice)
+	th.c.Merged = true
+	id = th.send("")
+	require.Empty(t, th.must(ClaimSend{Message: id}).Claims, "the name is the other contact's")
+
+	th = inState(t, Assigned, alice)
+	th.c.Recipient = ""
+	id = th.send("")
+	th.must(ClaimSend{Message: id})
+	require.Equal(t, CodeRecipientUnknown, th.message(id).ErrorCode)
+
+	th = inState(t, Assigned, alice)
+	th.origin.Person.Claims = []AliasClaim{{Alias: Alias{AliasNumber, "15550100999"}}}
+	th.receive(customerText("in-3", th.now))
+	require.Equal(t, "15550100999", th.c.Recipient, "the customer writes under another number now")
+}

@@ -293,6 +293,7 @@ func (d *decision) open(o Origin, status ConversationStatus) {
 	}
 	d.c.Organization, d.c.Channel, d.c.Provider = o.Channel.Organization, o.Channel.ID, o.Channel.Provider
 	d.c.Contact, d.c.ContactAlias, d.c.ContactName = o.Person.Contact, o.Person.ProviderID, o.Customer.Name
+	d.c.Recipient = o.Person.ProviderID
 	d.c.ChannelName, d.c.Status = o.Channel.Name, status
 	d.c.CreatedAt, d.c.LastMessageAt = d.now(), d.now()
 	if status == Pending {
@@ -320,6 +321,7 @@ func (d *decision) fromCustomer(o Origin, at time.Time) {
 	if renamed {
 		d.c.ContactName = o.Customer.Name
 	}
+	d.answerTo(o.Person.Claims)
 	if d.change.Contact == nil && (renamed || stale) {
 		d.change.Contact = &Contact{
 			ID: d.c.Contact, Organization: d.c.Organization, Provider: d.c.Provider,
@@ -327,6 +329,14 @@ func (d *decision) fromCustomer(o Origin, at time.Time) {
 		}
 	}
 	d.rely(o)
+}
+
+// answerTo has the customer written to by a name that they go by now.
+func (d *decision) answerTo(claims []AliasClaim) {
+	goesBy := func(k AliasClaim) bool { return k.Value == d.c.Recipient }
+	if len(claims) > 0 && !d.c.Merged && !slices.ContainsFunc(claims, goesBy) {
+		d.c.Recipient = claims[0].Value
+	}
 }
 
 // rely makes the change depend on who the customer was found to be.

@@ -9,8 +9,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -39,6 +41,9 @@ type Work interface {
 type Config struct {
 	Pool   *pgxpool.Pool // of the queue alone; a few connections are enough
 	Logger *slog.Logger
+	// Registerer gets the metrics of jobs; nil: there are none.
+	Registerer prometheus.Registerer
+	Now        func() time.Time // of the metrics
 }
 
 // Client does work in the background.
@@ -52,6 +57,13 @@ func New(cfg Config, works ...Work) (*Client, error) {
 	c := &river.Config{
 		Logger: cfg.Logger, JobTimeout: jobTimeout, RescueStuckJobsAfter: rescueAfter, SoftStopTimeout: softStop,
 		CompletedJobRetentionPeriod: doneKept, Workers: river.NewWorkers(), Queues: map[string]river.QueueConfig{},
+	}
+	if cfg.Registerer != nil {
+		metrics, err := newJobMetrics(cfg.Registerer, cfg.Logger, cfg.Now)
+		if err != nil {
+			return nil, fmt.Errorf("make the jobs' metrics: %w", err)
+		}
+		c.Middleware = []rivertype.Middleware{metrics}
 	}
 	for _, w := range works {
 		w.configure(c)

@@ -57,6 +57,15 @@
 // checked_at, so several nodes share the work, and one that dies leaves it to the
 // others.
 //
+// # Upkeep
+//
+// [Upkeep] is what happens at fixed times: the figures of the day before, the
+// clean-up, erasures that were interrupted. River's leader makes one job of a kind
+// at a time, whatever the number of nodes; each can be repeated or broken off at any
+// point, and finds out by itself what is left to do.
+//
+// Jobs of all kinds are counted and timed; one that fails is in the log.
+//
 // # Concurrency
 //
 // [Client.Run] owns all goroutines. When its context ends, no job begins any

@@ -170,13 +170,16 @@ func (r *run) typing() error {
 }
 
 func (r *run) name() error {
+	id := r.errand.thread.Conversation
+	if r.e.wasAsked(id) { // while this errand waited for the former
+		return errSkipped
+	}
 	if err := r.look(); err != nil {
 		return err
 	}
 	if r.view.ContactRef.DisplayName != "" {
 		return errSkipped
 	}
-	id := r.errand.thread.Conversation
 	name, err := r.e.cfg.Platform.NameOf(r.ctx, r.channel, r.customer())
 	if failure, ok := errors.AsType[*domain.CallError](err); ok && mayPass(failure) || r.ctx.Err() != nil {
 		r.e.asks(id, nameRetry)
@@ -206,6 +209,14 @@ func (e *Errands) show(id domain.ConversationID, put func(*shown)) {
 	s, _ := e.shown.get(id)
 	put(&s)
 	e.shown.put(id, s)
+}
+
+// wasAsked reports whether a name was asked for so lately that it isn't again.
+func (e *Errands) wasAsked(id domain.ConversationID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	until, asked := e.asked.get(id)
+	return asked && e.cfg.Now().Before(until)
 }
 
 // asks notes that a name isn't to be asked for again for a while.

@@ -143,10 +143,7 @@ func (e *Errands) Typing(t domain.Thread, agent domain.UserID, on bool) {
 
 // LearnName asks the platform who the customer is, unless it was asked lately.
 func (e *Errands) LearnName(t domain.Thread) {
-	e.mu.Lock()
-	until, asked := e.asked.get(t.Conversation)
-	e.mu.Unlock()
-	if asked && e.cfg.Now().Before(until) {
+	if e.wasAsked(t.Conversation) {
 		return
 	}
 	e.add(t, kindName, func(er *errand) { er.name = true })

@@ -40,7 +40,7 @@ func newBatch() *batch {
 	}
 	fence := append(chainColumns,
 		int4s(), uuids(), texts(), // duplicates
-		int4s(), int4s(), uuids(), texts(), texts(), uuids(), uuids(), // aliases
+		int4s(), int4s(), uuids(), texts(), texts(), uuids(), uuids(), int4s(), // aliases
 		int4s(), uuids(), // capacity
 		int4s(), uuids(), uuids()) // checks
 	return &batch{

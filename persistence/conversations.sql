@@ -9,11 +9,20 @@ SELECT c.id, c.organization_id, c.channel_id, c.contact_id, ch.provider::text, c
        c.pending_since, c.last_message_at, c.last_inbound_at, c.first_response_at, c.window_expires_at, c.unread_count,
        c.change_id, c.version, c.event_seq, c.last_message_id, c.created_at, c.updated_at, c.metadata, c.early_statuses,
        ch.name, ct.display_name, ct.provider_id, u.name,
+       coalesce(recipient.alias, ''), ct.merged_into IS NOT NULL,
        unsent.ids, unsent.types, unsent.states, unsent.claims, unsent.due
 FROM conversations c
 JOIN channels ch ON ch.id = c.channel_id
 JOIN contacts ct ON ct.id = c.contact_id
 LEFT JOIN users u ON u.id = c.assigned_agent_id
+-- A user id stays with its owner; of numbers the one that was claimed last.
+LEFT JOIN LATERAL (
+    SELECT a.alias
+    FROM contact_aliases a
+    WHERE a.contact_id = coalesce(ct.merged_into, ct.id)
+    ORDER BY a.kind = 'USER_ID' DESC, a.updated_at DESC, a.alias
+    LIMIT 1
+) AS recipient ON true
 CROSS JOIN LATERAL (
     SELECT array_agg(m.id) AS ids, array_agg(m.type::text) AS types, array_agg(m.send_state::text) AS states,
            array_agg(m.attempt_started_at) AS claims, array_agg(m.next_attempt_at) AS due

@@ -88,6 +88,10 @@
 // since an actor is addressed by its conversation and its rules refuse strangers;
 // nor is the Outbox, which no caller asks.
 //
+// [Figures] tells what agents did: finished days are aggregated, once, by the
+// query that also computes today. [Cleanup] removes what has had its time, and
+// [Erasures] everything of one person, both in small batches with pauses.
+//
 // # Errors
 //
 // A database that is away, starting, stopping, or out of time is

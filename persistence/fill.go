@@ -15,7 +15,7 @@ func (b *batch) fill(chains []*chain) error {
 	b.failed = nil
 	for ix, c := range chains {
 		if !c.changes() {
-			q := b.fence.columns[36:]
+			q := b.fence.columns[37:]
 			q[0].int4(ix)
 			q[1].uuid(c.conversation)
 			q[2].uuid(c.base)
@@ -247,6 +247,11 @@ func (b *batch) addIdentity(ix int, c *chain) {
 		checks[4].text(k.Value)
 		checks[5].uuid(s.Contact)
 		checks[6].uuid(k.MoveFrom)
+		stored := 0
+		if k.Stored {
+			stored = 1
+		}
+		checks[7].int4(stored)
 		if !k.Stored {
 			q := b.claims.columns
 			q[0].uuid(c.conversation)
@@ -272,7 +277,7 @@ func (b *batch) addLoad(ix int, c *chain) {
 	for _, l := range c.load() {
 		b.lock.columns[0].uuid(l.agent)
 		if l.peak > 0 {
-			need := b.fence.columns[34:]
+			need := b.fence.columns[35:]
 			need[0].int4(ix)
 			need[1].uuid(l.agent)
 		}

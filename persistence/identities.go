@@ -109,13 +109,40 @@ func (i *Identities) Known(ctx context.Context, org domain.OrganizationID, provi
 			if a.err != nil {
 				return nil, a.err
 			}
-			if a.value != nil {
-				found = append(found, *a.value)
+			if a.value == nil {
+				continue
+			}
+			if a.value.Contact.IsZero() {
+				if err := i.nextGeneration(ctx, org, provider, a.value); err != nil {
+					return nil, err
+				}
+			}
+			found = append(found, *a.value)
+			if !a.value.Contact.IsZero() {
 				i.remember(identityKey{org, provider, a.value.Alias}, *a.value, forgets)
 			}
 		}
 	}
 	return found, nil
+}
+
+// maxGenerations is how many former owners of one number may be there at once.
+const maxGenerations = 100
+
+// nextGeneration finds the first generation of the alias that isn't there. It
+// takes a number that moved on from somebody and whose next owner was erased.
+func (i *Identities) nextGeneration(ctx context.Context, org domain.OrganizationID, provider domain.Provider, k *domain.KnownAlias) error {
+	for k.Generation = 1; k.Generation < maxGenerations; k.Generation++ {
+		var exists bool
+		id := domain.ContactIDOf(org, provider, k.Value, k.Generation)
+		if err := i.reads.pool.QueryRow(ctx, i.reads.queries.ContactExists, id).Scan(&exists); err != nil {
+			return readError("look for former owners of an alias", err)
+		}
+		if !exists {
+			return nil
+		}
+	}
+	return fmt.Errorf("an alias had %d owners: %w", maxGenerations, domain.ErrOverloaded)
 }
 
 // Forget makes the next look-ups of the aliases ask the database: they have
@@ -136,18 +163,21 @@ func (i *Identities) remember(key identityKey, known domain.KnownAlias, forgets 
 	}
 }
 
-// queryAliases answers a batch; nil for an alias that nobody has.
+// queryAliases answers a batch; nil for an alias that nobody has, and one without
+// contact when its former owner is still there.
 func (i *Identities) queryAliases(ctx context.Context, keys []identityKey) ([]*domain.KnownAlias, error) {
 	var (
 		numbers                    = make([]int32, len(keys))
 		organizations              = make([][16]byte, len(keys))
 		providers, kinds, spelling = make([]string, len(keys)), make([]string, len(keys)), make([]string, len(keys))
+		computed                   = make([][16]byte, len(keys))
 	)
 	for n, key := range keys {
 		numbers[n], organizations[n] = int32(n), key.organization
 		providers[n], kinds[n], spelling[n] = string(key.provider), string(key.alias.Kind), key.alias.Value
+		computed[n] = domain.ContactIDFor(key.organization, key.provider, key.alias.Value)
 	}
-	rows, err := i.reads.pool.Query(ctx, i.reads.queries.KnownAliases, numbers, organizations, providers, kinds, spelling)
+	rows, err := i.reads.pool.Query(ctx, i.reads.queries.KnownAliases, numbers, organizations, providers, kinds, spelling, computed)
 	if err != nil {
 		return nil, err
 	}
@@ -156,10 +186,11 @@ func (i *Identities) queryAliases(ctx context.Context, keys []identityKey) ([]*d
 	for rows.Next() {
 		var n int
 		var known domain.KnownAlias
-		if err := rows.Scan(&n, &known.Contact, &known.ProviderID, &known.UserIDs); err != nil {
+		var providerID *string
+		if err := rows.Scan(&n, &known.Contact, &providerID, &known.UserIDs); err != nil {
 			return nil, err
 		}
-		known.Alias = keys[n].alias
+		known.Alias, known.ProviderID = keys[n].alias, orZero(providerID)
 		answers[n] = &known
 	}
 	return answers, rows.Err()

@@ -23,6 +23,19 @@ SELECT o.n, c.id, c.provider_id,
        ARRAY (SELECT a.alias FROM contact_aliases a WHERE a.contact_id = c.id AND a.kind = 'USER_ID' ORDER BY a.alias)
 FROM owner o
 JOIN contacts c ON c.id = o.contact_id
+UNION ALL
+-- Nobody has the alias, but the contact that would be computed from it is there:
+-- it lost the alias to somebody who was erased.
+SELECT q.n, NULL, NULL, NULL
+FROM unnest($1::int[], $5::text[], $6::uuid[]) AS q (n, alias, computed)
+JOIN contacts c ON c.id = q.computed
+WHERE NOT EXISTS (
+    SELECT FROM contact_aliases a
+    WHERE a.organization_id = c.organization_id AND a.provider = c.provider AND a.alias = q.alias
+)
+
+-- name: contact-exists
+SELECT EXISTS (SELECT FROM contacts WHERE id = $1)
 
 -- name: conversation-of-message
 SELECT q.n, m.conversation_id

@@ -101,7 +101,7 @@ func scanConversation(row pgx.CollectableRow) (domain.Conversation, error) {
 		&c.Holder, &assigned, &c.Assignment,
 		&pending, &c.LastMessageAt, &inbound, &firstResponse, &ends, &c.Unread,
 		&c.Head, &c.Version, &c.EventSeq, &c.LastMessage, &c.CreatedAt, &c.UpdatedAt, (*[]byte)(&c.Metadata), &early,
-		&c.ChannelName, &c.ContactName, &c.ContactAlias, &holder,
+		&c.ChannelName, &c.ContactName, &c.ContactAlias, &holder, &c.Recipient, &c.Merged,
 		&unsent.ids, &unsent.types, &unsent.states, &unsent.claims, &unsent.due)
 	if err != nil {
 		return c, err

@@ -108,6 +108,7 @@ type queries struct {
 	NoteChannel        string `query:"note-channel"`
 
 	KnownAliases   string `query:"known-aliases"`
+	ContactExists  string `query:"contact-exists"`
 	ConversationOf string `query:"conversation-of-message"`
 
 	Backlog string `query:"backlog"`
@@ -123,6 +124,55 @@ type queries struct {
 	SeedUserExists     string `query:"seed-user-exists"`
 	SeedUser           string `query:"seed-user"`
 	SeedChannel        string `query:"seed-channel"`
+
+	DayFigures        string `query:"day-figures"`
+	StoredFigures     string `query:"stored-figures"`
+	LastAggregatedDay string `query:"last-aggregated-day"`
+	LockAggregation   string `query:"lock-aggregation"`
+	NextDay           string `query:"next-day"`
+	StoreFigures      string `query:"store-figures"`
+	DropFigures       string `query:"drop-figures"`
+	MarkDay           string `query:"mark-day"`
+
+	ReportSubject   string `query:"report-subject"`
+	UserNames       string `query:"user-names"`
+	ResponsesByHour string `query:"responses-by-hour"`
+
+	PruneAgentSessions   string `query:"prune-agent-sessions"`
+	PruneReplayedLetters string `query:"prune-replayed-letters"`
+	RetireMessages       string `query:"retire-messages"`
+	DoomUploads          string `query:"doom-uploads"`
+	DoomedFiles          string `query:"doomed-files"`
+	DropDoomed           string `query:"drop-doomed"`
+
+	RequestErasure              string `query:"request-erasure"`
+	OpenErasures                string `query:"open-erasures"`
+	Family                      string `query:"family"`
+	ConversationsOfContacts     string `query:"conversations-of-contacts"`
+	AliasesOfContactsAlone      string `query:"aliases-of-contacts-alone"`
+	EraseMessages               string `query:"erase-messages"`
+	EraseEvents                 string `query:"erase-events"`
+	HoldersOfContacts           string `query:"holders-of-contacts"`
+	LockUsers                   string `query:"lock-users"`
+	LockConversationsOfContacts string `query:"lock-conversations-of-contacts"`
+	LockContacts                string `query:"lock-contacts"`
+	GiveBackPlaces              string `query:"give-back-places"`
+	EraseConversations          string `query:"erase-conversations"`
+	RenameFormerOwners          string `query:"rename-former-owners"`
+	ForgetMoves                 string `query:"forget-moves"`
+	EraseContacts               string `query:"erase-contacts"`
+	AuditErasure                string `query:"audit-erasure"`
+	LettersOfOrganization       string `query:"letters-of-organization"`
+	EraseLetters                string `query:"erase-letters"`
+
+	ExportContacts      string `query:"export-contacts"`
+	ExportAliases       string `query:"export-aliases"`
+	ExportConversations string `query:"export-conversations"`
+	ExportMessages      string `query:"export-messages"`
+	ExportEvents        string `query:"export-events"`
+	ExportAttachments   string `query:"export-attachments"`
+	ExportLetters       string `query:"export-letters"`
+	ExportMessageIds    string `query:"export-message-ids"`
 }
 
 // queryMark begins a statement in a .sql file; the statement's name follows.

@@ -103,7 +103,4 @@ func (s *source) checkBuild(c Config) {
 	if c.Cluster.Addr != "" {
 		s.problem("CLUSTER_ADDR: cluster mode is not part of this build, leave it unset")
 	}
-	if c.Inbox.RetentionDays > 0 {
-		s.problem("RETENTION_DAYS: deleting old messages is not part of this build, leave it unset")
-	}
 }

@@ -213,10 +213,6 @@ func TestBadConfigurations(t *testing.T) {
 			production("SEED_ADMIN_EMAIL=root@example.com"),
 			[]string{`SEED_ADMIN_EMAIL, SEED_ADMIN_PASSWORD: got one of them, takes both or neither in production`},
 		},
-		"retention": {
-			[]string{"RETENTION_DAYS=30"},
-			[]string{`RETENTION_DAYS: deleting old messages is not part of this build, leave it unset`},
-		},
 		"cluster": {
 			production("CLUSTER_ADDR=127.0.0.1:7001"),
 			[]string{`CLUSTER_ADDR: cluster mode is not part of this build, leave it unset`},

@@ -72,6 +72,7 @@ func (p *program) restConfig(beside map[string]http.Handler) rest.Config {
 		Presences: p.actors.agents, Sessions: p.store.sessions, Tokens: p.issuer(), Passwords: auth.NewHasher(hashers()),
 		Throttle: valkey.NewThrottle(p.valkey.client, p.logger.With("part", "throttle"), time.Now),
 		Chain:    auth.RefreshChain{Key: auth.DeriveKey([]byte(p.cfg.Auth.Secret), auth.RefreshTokenLabel)},
+		Figures:  p.store.figures, Persons: p.store.erasures,
 		Checks: []rest.Check{
 			{Name: "postgresql", Ping: p.checkDatabase},
 			{Name: "valkey", Ping: p.valkey.ping},

@@ -71,10 +71,11 @@ func (p *program) openJobs(ctx context.Context) error {
 	}
 	p.onClose("jobs' connections", func(context.Context) error { pool.Close(); return nil })
 	logger := p.logger.With("part", "jobs")
-	client, err := jobs.New(jobs.Config{Pool: pool, Logger: logger}, jobs.NewMedia(jobs.MediaConfig{
+	media := jobs.NewMedia(jobs.MediaConfig{
 		Files: p.store.attachments, Store: p.blobs, Platform: mediaPlatform{p.platform}, Credentials: p.store.registry,
 		Inbox: p.actors.inbox, Logger: logger, Now: time.Now, Pause: p.around.jobPause,
-	}))
+	})
+	client, err := jobs.New(jobs.Config{Pool: pool, Logger: logger, Registerer: p.metrics, Now: time.Now}, media, p.upkeep(logger))
 	if err != nil {
 		return err
 	}

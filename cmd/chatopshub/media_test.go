@@ -80,8 +80,8 @@ func (c *mediaCase) tokens() {
 	c.rows.exec(`UPDATE channels SET config = jsonb_build_object('accessToken', $2::text) WHERE id = $1`,
 		c.rows.channel, sealer.Seal(c.rows.channel, persistence.FieldAccessToken, mediaToken))
 	var page domain.ChannelID
-	require.NoError(c.t, c.db.SQL.QueryRow(`INSERT INTO channels (organization_id, provider, name, external_id, status, proved_at)
-		VALUES ($1, 'MESSENGER', 'page', $2, 'ACTIVE', now()) RETURNING id`, c.rows.org, c.page).Scan(&page))
+	require.NoError(c.t, c.db.SQL.QueryRow(`INSERT INTO channels (organization_id, provider, name, external_id, status, proved_at, checked_at)
+		VALUES ($1, 'MESSENGER', 'page', $2, 'ACTIVE', now(), `+neverDue+`) RETURNING id`, c.rows.org, c.page).Scan(&page))
 	c.rows.exec(`UPDATE channels SET config = jsonb_build_object('accessToken', $2::text) WHERE id = $1`,
 		page, sealer.Seal(page, persistence.FieldAccessToken, mediaToken+"-page"))
 }

@@ -156,12 +156,16 @@ type tenantRows struct {
 	channel domain.ChannelID
 }
 
+// neverDue keeps a channel from being checked while a test runs: it decides
+// itself what its platform says, and how the channel is.
+const neverDue = "now() + interval '1 day'"
+
 func newTenantRows(t testing.TB, db *persistencetest.Database, slug, account string) *tenantRows {
 	t.Helper()
 	n := &tenantRows{t: t, db: db, org: domain.OrganizationID(entropy()), account: account, channel: domain.ChannelID(entropy())}
 	n.exec(`INSERT INTO organizations (id, name, slug) VALUES ($1, $2, $2)`, n.org, slug)
-	n.exec(`INSERT INTO channels (id, organization_id, provider, name, external_id, status, proved_at)
-		VALUES ($1, $2, 'WHATSAPP', $3, $3, 'ACTIVE', now())`, n.channel, n.org, account)
+	n.exec(`INSERT INTO channels (id, organization_id, provider, name, external_id, status, proved_at, checked_at)
+		VALUES ($1, $2, 'WHATSAPP', $3, $3, 'ACTIVE', now(), `+neverDue+`)`, n.channel, n.org, account)
 	return n
 }
 

@@ -79,6 +79,8 @@ type storage struct {
 	assignments   *persistence.Assignments
 	agentSessions *persistence.AgentSessions
 	attachments   *persistence.Attachments
+	figures       *persistence.Figures
+	erasures      *persistence.Erasures
 }
 
 // actorSystem is everything that has a mailbox.
@@ -243,6 +245,8 @@ func (p *program) openStorage(ctx context.Context) error {
 		registry:      persistence.NewRegistry(reads, sealer, p.cfg.Auth.AccessTokenTTL, p.logger.With("part", "registry"), time.Now),
 		conversations: persistence.NewConversations(reads, p.link),
 		attachments:   persistence.NewAttachments(reads),
+		figures:       persistence.NewFigures(reads, time.Now),
+		erasures:      persistence.NewErasures(reads, p.blobs),
 		sessions:      persistence.NewSessions(reads, p.cfg.Auth.RefreshTokenTTL, p.logger.With("part", "sessions")),
 		deadLetters:   persistence.NewDeadLetters(reads, p.cfg.Inbox.DeadLettersMax, p.logger.With("part", "dead letters")),
 	}
@@ -349,31 +353,6 @@ func (p *program) issuer() *auth.Issuer {
 
 // hashers is how many passwords are hashed at once: each takes a core.
 func hashers() int { return max(1, runtime.NumCPU()/2) }
-
-// url is where the server listens, for the start message.
-func (p *program) url() string { return "http://" + reachable(p.listener.Addr()) }
-
-func (p *program) metricsURL() string {
-	switch {
-	case p.operator != nil:
-		return "http://" + reachable(p.operator.Addr())
-	case p.cfg.Env == Development:
-		return p.url()
-	}
-	return ""
-}
-
-// reachable is a listening address that a client on this machine can use.
-func reachable(addr net.Addr) string {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return addr.String()
-	}
-	if tcp.IP.IsUnspecified() || tcp.IP.IsLoopback() {
-		return fmt.Sprintf("localhost:%d", tcp.Port)
-	}
-	return addr.String()
-}
 
 // wait returns when ctx ends, after closing, or when a part has failed.
 func (p *program) wait(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,19 +107,31 @@ func TestEveryErrorOfThePlatforms(t *testing.T) {
 		byAccount[r.account] = r
 		cfg.Accounts = append(cfg.Accounts, graphtest.Account{Provider: graphtest.Provider(r.provider), ID: r.account, Token: "EAA" + r.account})
 	}
-	cfg.Plan = graphtest.Messages(func(c graphtest.Call) graphtest.Fault {
+	var tried sync.Map // accounts; checks of a channel find it broken only after its message did
+	cfg.Plan = func(c graphtest.Call) graphtest.Fault {
 		r := byAccount[c.Account]
+		if c.Kind == graphtest.KindMessage {
+			tried.Store(c.Account, true)
+		} else if _, was := tried.Load(c.Account); !r.broken || !was {
+			return graphtest.Fault{}
+		}
 		if r.once && c.Nth > 1 {
 			return graphtest.Fault{}
 		}
 		return graphtest.Refuse(r.code, r.subcode)
-	})
+	}
 	c := openCentre(t, cfg, "SEND_UNCERTAIN_TIMEOUT=2s")
 	for _, r := range all {
 		c.prepare(r)
 	}
 	c.platform.drain(t)
+	// Whatever a check found before they had their tokens.
+	c.exec(`UPDATE channels SET status = 'ACTIVE', last_error = NULL WHERE organization_id = $1`, c.org)
 	for _, r := range all {
+		require.Eventually(t, func() bool {
+			ch, ok := c.program.store.registry.Channel(c.org, r.channel)
+			return ok && ch.Status == domain.ChannelActive
+		}, 10*time.Second, 5*time.Millisecond)
 		c.provoke(r)
 	}
 	for _, r := range all {
@@ -135,8 +148,7 @@ func TestEveryErrorOfThePlatforms(t *testing.T) {
 		status := "ACTIVE"
 		if r.broken {
 			status = "ERROR"
-			require.Equal(t, 1, c.count(`SELECT count(*) FROM channels WHERE id = $1 AND last_error LIKE $2`,
-				r.channel, fmt.Sprintf("%d: %%as planned%%", r.code)), r.name)
+			require.Equal(t, 1, c.count(`SELECT count(*) FROM channels WHERE id = $1 AND last_error LIKE '%as planned%'`, r.channel), r.name)
 		}
 		require.Equal(t, 1, c.count(`SELECT count(*) FROM channels WHERE id = $1 AND status = $2`, r.channel, status), r.name)
 	}
@@ -166,8 +178,8 @@ func (c *centre) prepare(r *refused) {
 func (n *tenantRows) number(account string) domain.ChannelID {
 	n.t.Helper()
 	id := domain.ChannelID(entropy())
-	n.exec(`INSERT INTO channels (id, organization_id, provider, name, external_id, status, proved_at)
-		VALUES ($1, $2, 'WHATSAPP', $3, $3, 'ACTIVE', now())`, id, n.org, account)
+	n.exec(`INSERT INTO channels (id, organization_id, provider, name, external_id, status, proved_at, checked_at)
+		VALUES ($1, $2, 'WHATSAPP', $3, $3, 'ACTIVE', now(), `+neverDue+`)`, id, n.org, account)
 	return id
 }
 

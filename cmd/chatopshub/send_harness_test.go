@@ -102,8 +102,8 @@ func (n *tenantRows) giveToken(channel domain.ChannelID, token string) {
 func (n *tenantRows) page(account string) domain.ChannelID {
 	n.t.Helper()
 	id := domain.ChannelID(entropy())
-	n.exec(`INSERT INTO channels (id, organization_id, provider, name, external_id, status, proved_at)
-		VALUES ($1, $2, 'MESSENGER', $3, $3, 'ACTIVE', now())`, id, n.org, account)
+	n.exec(`INSERT INTO channels (id, organization_id, provider, name, external_id, status, proved_at, checked_at)
+		VALUES ($1, $2, 'MESSENGER', $3, $3, 'ACTIVE', now(), `+neverDue+`)`, id, n.org, account)
 	return id
 }
 

@@ -69,8 +69,9 @@ func fetch(ctx context.Context, repository string, version embeddedpostgres.Post
 	}
 	result := make(chan error, 1)
 	go func() { // the library knows no context; what it does after ours has ended is thrown away
-		result <- unpack(config, filepath.Join(scratch, "binaries"), target)
+		err := unpack(config, filepath.Join(scratch, "binaries"), target)
 		os.RemoveAll(scratch) // a leftover in a cache does no harm
+		result <- err
 	}()
 	select {
 	case err := <-result:

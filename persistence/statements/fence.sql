@@ -18,16 +18,17 @@ WITH chain AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT FROM messages m WHERE m.channel_id = d.channel
         AND m.provider_message_id = d.provider_message_id AND m.provider_message_id IS NOT NULL LIMIT 1) AS m
 ), foreign_alias AS MATERIALIZED (
-    SELECT k.ix, k.n, a.contact_id
-    FROM unnest($28::int4[], $29::int4[], $30::uuid[], $31::text[], $32::text[], $33::uuid[], $34::uuid[])
-        AS k (ix, n, organization, provider, alias, contact, move_from)
-    JOIN contact_aliases a ON a.organization_id = k.organization AND a.provider = k.provider::provider AND a.alias = k.alias
-    WHERE a.contact_id <> k.contact AND a.contact_id IS DISTINCT FROM k.move_from
+    -- One that was believed to be stored and isn't: its contact was erased.
+    SELECT k.ix, k.n, coalesce(a.contact_id, '00000000-0000-0000-0000-000000000000') AS contact_id
+    FROM unnest($28::int4[], $29::int4[], $30::uuid[], $31::text[], $32::text[], $33::uuid[], $34::uuid[], $35::int4[])
+        AS k (ix, n, organization, provider, alias, contact, move_from, stored)
+    LEFT JOIN contact_aliases a ON a.organization_id = k.organization AND a.provider = k.provider::provider AND a.alias = k.alias
+    WHERE CASE WHEN a.contact_id IS NULL THEN k.stored = 1 ELSE a.contact_id <> k.contact AND a.contact_id IS DISTINCT FROM k.move_from END
 ), over_capacity AS MATERIALIZED (
     -- The claims of one agent are served in the order of the batch.
     SELECT t.ix, t.agent, CASE WHEN u.status = 'ACTIVE' THEN u.max_conversations - u.assigned_count ELSE 0 END AS room
     FROM (SELECT q.ix, q.agent, row_number() OVER (PARTITION BY q.agent ORDER BY q.ix) AS nth
-          FROM unnest($35::int4[], $36::uuid[]) AS q (ix, agent)) AS t
+          FROM unnest($36::int4[], $37::uuid[]) AS q (ix, agent)) AS t
     LEFT JOIN users u ON u.id = t.agent
     WHERE u.id IS NULL OR u.status <> 'ACTIVE' OR u.assigned_count + t.nth > u.max_conversations
 ), refused AS MATERIALIZED (
@@ -56,7 +57,7 @@ WITH chain AS MATERIALIZED (
     RETURNING id
 ), checked AS (
     SELECT q.ix
-    FROM unnest($37::int4[], $38::uuid[], $39::uuid[]) AS q (ix, id, head)
+    FROM unnest($38::int4[], $39::uuid[], $40::uuid[]) AS q (ix, id, head)
     JOIN conversations c ON c.id = q.id AND c.change_id = q.head
 )
 SELECT 'passed' AS verdict, ix, 0 AS n, NULL::uuid AS id, NULL::text AS provider_message_id FROM updated

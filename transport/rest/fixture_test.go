@@ -52,6 +52,8 @@ type fixture struct {
 	channels      *fakeChannels
 	contacts      *fakeContacts
 	letters       *fakeLetters
+	figures       *fakeFigures
+	persons       *fakePersons
 	files         *fakeFiles
 	links         *auth.FileLinks
 }
@@ -63,7 +65,7 @@ var testChain = auth.RefreshChain{Key: auth.DeriveKey([]byte("a secret of the te
 func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f := &fixture{
 		t: t, log: &syncBuffer{}, directory: fakeDirectory{}, presences: fakePresences{},
-		inbox: &fakeInbox{}, conversations: &fakeConversations{}, users: &fakeUsers{}, sessions: &fakeSessions{}, throttle: &fakeThrottle{},
+		inbox: &fakeInbox{}, conversations: &fakeConversations{}, users: &fakeUsers{}, sessions: &fakeSessions{}, throttle: &fakeThrottle{}, figures: &fakeFigures{}, persons: &fakePersons{},
 	}
 	f.files = &fakeFiles{rows: map[domain.AttachmentID]domain.Attachment{}, content: map[domain.FileKey][]byte{}}
 	f.links = &auth.FileLinks{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.FileLinkLabel), Now: time.Now}
@@ -75,13 +77,13 @@ func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	row.ID, row.Organization, row.Status, row.Holder, row.HolderRef = f.conversation, f.org, domain.Pending, nil, nil
 	row.AssignedAt, row.LastMessage, row.WindowExpiresAt = domain.Timestamp{}, nil, domain.Timestamp{}
 	f.conversations.org, f.conversations.row = f.org, row
-	f.inbox.org = f.org
+	f.inbox.org, f.persons.org = f.org, f.org
 	f.administration()
 	f.issuer = &auth.Issuer{Key: auth.DeriveKey([]byte("a secret of the tests, not of anybody"), auth.AccessTokenLabel), TTL: 15 * time.Minute, Now: time.Now}
 	f.config = Config{
 		Inbox: f.inbox, Conversations: f.conversations, Users: f.users, Directory: f.directory, Presences: f.presences,
 		Attachments: f.files, Blobs: f.files, Links: f.links,
-		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2), Throttle: f.throttle, Chain: testChain,
+		Sessions: f.sessions, Tokens: f.issuer, Passwords: auth.NewHasher(2), Throttle: f.throttle, Figures: f.figures, Persons: f.persons, Chain: testChain,
 		Accounts: f.accounts, Relief: f.accounts, Channels: f.channels, Platforms: f.channels, Contacts: f.contacts, DeadLetters: f.letters,
 		Origins: []string{"https://inbox.example.com"}, AccessTTL: 15 * time.Minute,
 		Version: "test", Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: time.Now,
@@ -159,7 +161,7 @@ func (f *fixture) send(r *http.Request) answer {
 
 // path is an operation's path with the fixture's conversation in it.
 func (f *fixture) path(pattern string) string {
-	return strings.NewReplacer("{id}", f.conversation.String(), "{name}", "swagger-ui.css").Replace(pattern)
+	return strings.NewReplacer("{agentId}", f.agent.ID.String(), "{id}", f.conversation.String(), "{name}", "swagger-ui.css").Replace(pattern)
 }
 
 // problem requires that a is a problem with status and code.

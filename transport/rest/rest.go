@@ -39,7 +39,9 @@ type Config struct {
 	Attachments   Attachments
 	Blobs         Blobs
 	// Links makes and checks the signed addresses of files.
-	Links *auth.FileLinks
+	Links   *auth.FileLinks
+	Figures Figures
+	Persons Persons
 	// Chain makes the refresh tokens.
 	Chain auth.RefreshChain
 
@@ -85,7 +87,7 @@ func (c *Config) validate() error {
 	for _, name := range []string{
 		"Inbox", "Conversations", "Users", "Directory", "Presences", "Sessions", "Tokens", "Passwords",
 		"Throttle", "Accounts", "Relief", "Channels", "Platforms", "Contacts", "DeadLetters", "Attachments", "Blobs", "Links",
-		"Chain", "AccessTTL", "Log", "Now",
+		"Figures", "Persons", "Chain", "AccessTTL", "Log", "Now",
 	} {
 		if v.FieldByName(name).IsZero() {
 			errs = append(errs, fmt.Errorf("%s is not set", name))

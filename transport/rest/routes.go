@@ -81,6 +81,8 @@ func (s *server) addRoutes() {
 	s.channelRoutes(agents)
 	s.contactRoutes(agents)
 	s.deadLetterRoutes()
+	s.analyticsRoutes(agents)
+	s.personRoutes()
 	s.attachmentRoutes(agents)
 
 	register(s, operation{

@@ -1,0 +1,240 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// valkey is a server whose clock the test moves.
+type valkey struct {
+	*miniredis.Miniredis
+	client *redis.Client
+	mu     sync.Mutex
+	now    time.Time
+}
+
+func newValkey(t *testing.T) *valkey {
+	v := &valkey{Miniredis: miniredis.RunT(t), now: time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC)}
+	v.SetTime(v.now)
+	v.client = redis.NewClient(&redis.Options{Addr: v.Addr(), MaxRetries: -1, DisableIdentity: true})
+	t.Cleanup(func() { _ = v.client.Close() }) // the server may be gone already
+	return v
+}
+
+func (v *valkey) clock() time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.now
+}
+
+// pass moves the clock of server and nodes.
+func (v *valkey) pass(d time.Duration) {
+	v.mu.Lock()
+	v.now = v.now.Add(d)
+	v.mu.Unlock()
+	v.SetTime(v.clock())
+}
+
+type peersByAddr map[string]*Member
+
+func (p peersByAddr) ViewOf(_ context.Context, addr string) (*View, error) {
+	if m := p[addr]; m != nil {
+		return m.View(), nil
+	}
+	return nil, errors.New("nobody there")
+}
+
+const lease = 5 * time.Second
+
+func (v *valkey) member(t *testing.T, name string, peers Peers) *Member {
+	m, err := NewMember(MemberConfig{
+		Cluster: "test", Self: Node{Name: name, Addr: name + ":7000"}, Lease: lease, Valkey: v.client, Peers: peers,
+		Logger: slog.New(slog.DiscardHandler), Now: v.clock,
+	})
+	require.NoError(t, err)
+	require.NoError(t, m.Join(t.Context()))
+	return m
+}
+
+func names(v *View) (all []string) {
+	for _, n := range v.Nodes() {
+		name := n.Name
+		if n.Draining {
+			name += " draining"
+		}
+		all = append(all, name)
+	}
+	return all
+}
+
+func TestNodesComeAndGo(t *testing.T) {
+	t.Parallel()
+	v := newValkey(t)
+	a := v.member(t, "a", nil)
+	first := a.View()
+	require.Equal(t, []string{"a"}, names(first))
+	var told []int64
+	a.Watch(func(before, after *View) {
+		require.Less(t, before.Number(), after.Number())
+		told = append(told, after.Number())
+	})
+	b := v.member(t, "b", nil)
+	require.Equal(t, []string{"a", "b"}, names(b.View()))
+	require.Equal(t, []string{"a"}, names(a.View()), "not before it asks")
+	require.NoError(t, a.renew(t.Context()))
+	require.Equal(t, b.View().Number(), a.View().Number())
+	require.Greater(t, a.View().Number(), first.Number())
+	require.Len(t, told, 1)
+	require.NoError(t, a.renew(t.Context()))
+	require.Len(t, told, 1, "nothing new")
+
+	require.NoError(t, b.Drain(t.Context()))
+	require.NoError(t, a.renew(t.Context()))
+	require.Equal(t, []string{"a", "b draining"}, names(a.View()))
+	require.Equal(t, Shards, a.View().Share()["a"])
+	require.NoError(t, b.Leave(t.Context()))
+	require.NoError(t, b.renew(t.Context()), "who left doesn't come back by itself")
+	require.NoError(t, a.renew(t.Context()))
+	require.Equal(t, []string{"a"}, names(a.View()))
+	require.Equal(t, []string{"a", "b draining"}, names(b.View()))
+}
+
+func TestALeaseRunsOutByTheServersClock(t *testing.T) {
+	t.Parallel()
+	v := newValkey(t)
+	a, b := v.member(t, "a", nil), v.member(t, "b", nil)
+	v.pass(lease - time.Millisecond)
+	require.NoError(t, a.renew(t.Context()))
+	require.True(t, a.View().Has("b"))
+	v.pass(time.Millisecond)
+	require.NoError(t, a.renew(t.Context()))
+	require.False(t, a.View().Has("b"))
+	require.NoError(t, b.renew(t.Context()))
+	require.True(t, b.View().Has("b"), "and is back as soon as it asks")
+	require.Greater(t, b.View().Number(), a.View().Number())
+}
+
+func TestANumberNeverGoesDown(t *testing.T) {
+	t.Parallel()
+	v := newValkey(t)
+	a, b := v.member(t, "a", nil), v.member(t, "b", nil)
+	require.NoError(t, a.renew(t.Context()))
+	before := a.View()
+	require.Equal(t, []string{"a", "b"}, names(before))
+
+	v.FlushAll()
+	v.pass(-time.Hour) // and its clock was set back
+	require.NoError(t, a.renew(t.Context()))
+	require.Same(t, before, a.View(), "a Valkey that forgot knows less than we do")
+	require.NoError(t, a.Healthy())
+	require.NoError(t, b.renew(t.Context()))
+	require.NoError(t, a.renew(t.Context()))
+	require.Equal(t, []string{"a", "b"}, names(a.View()))
+	require.Greater(t, a.View().Number(), before.Number())
+
+	v.FlushAll()
+	require.NoError(t, a.renew(t.Context()))
+	v.pass(lease)
+	require.NoError(t, a.renew(t.Context()))
+	require.Equal(t, []string{"a"}, names(a.View()), "who doesn't come back within a lease is gone")
+}
+
+func TestValkeyIsAway(t *testing.T) {
+	t.Parallel()
+	v := newValkey(t)
+	a, b := v.member(t, "a", nil), v.member(t, "b", nil)
+	require.NoError(t, a.renew(t.Context()))
+	before := a.View()
+	v.SetError("LOADING")
+	v.pass(lease)
+	require.Error(t, a.renew(t.Context()))
+	require.NoError(t, a.Healthy())
+	v.pass(time.Second)
+	require.ErrorContains(t, a.Healthy(), "6s ago")
+	require.Same(t, before, a.View())
+	v.SetError("")
+	require.NoError(t, b.renew(t.Context()))
+	require.NoError(t, a.renew(t.Context()))
+	require.NoError(t, a.Healthy())
+	require.Equal(t, []string{"a", "b"}, names(a.View()))
+}
+
+// TestANodeThatAloneCantRenew finds its peers with a view without it, and takes
+// that.
+func TestANodeThatAloneCantRenew(t *testing.T) {
+	t.Parallel()
+	v := newValkey(t)
+	peers := peersByAddr{}
+	a, b := v.member(t, "a", peers), v.member(t, "b", peers)
+	peers["a:7000"], peers["b:7000"] = a, b
+	require.NoError(t, a.renew(t.Context()))
+	own := a.View().Share()["a"]
+	require.Positive(t, own)
+
+	a.askPeers(t.Context())
+	require.Equal(t, own, a.View().Share()["a"], "nobody knows better")
+	v.pass(lease)
+	require.NoError(t, b.renew(t.Context()))
+	a.askPeers(t.Context())
+	require.Equal(t, []string{"b"}, names(a.View()))
+	require.Zero(t, a.View().Share()["a"])
+	require.NoError(t, a.renew(t.Context()))
+	require.Equal(t, []string{"a", "b"}, names(a.View()))
+}
+
+func TestRunRenews(t *testing.T) {
+	t.Parallel()
+	v := newValkey(t)
+	m, err := NewMember(MemberConfig{
+		Cluster: "test", Self: Node{Name: "a", Addr: "a:7000"}, Lease: time.Second, Valkey: v.client,
+		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	require.Eventually(t, func() bool { return m.View().Has("a") }, 10*time.Second, 5*time.Millisecond)
+	other := v.member(t, "b", nil)
+	require.Eventually(t, func() bool { return m.View().Has("b") }, 10*time.Second, 5*time.Millisecond)
+	require.NotNil(t, other)
+	cancel()
+	require.NoError(t, <-done)
+}
+
+func TestWhatAMemberNeeds(t *testing.T) {
+	t.Parallel()
+	good := MemberConfig{
+		Cluster: "x", Self: Node{Name: "a", Addr: "a:1"}, Lease: lease, Valkey: redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}),
+		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+	}
+	for i, spoil := range []func(*MemberConfig){
+		func(c *MemberConfig) { c.Cluster = "a b" },
+		func(c *MemberConfig) { c.Cluster = "" },
+		func(c *MemberConfig) { c.Self.Name = "" },
+		func(c *MemberConfig) { c.Self.Addr = "" },
+		func(c *MemberConfig) { c.Lease = time.Millisecond },
+		func(c *MemberConfig) { c.Valkey = nil },
+	} {
+		cfg := good
+		spoil(&cfg)
+		_, err := NewMember(cfg)
+		require.Error(t, err, i)
+	}
+	require.NoError(t, good.Valkey.(*redis.Client).Close())
+	for _, answer := range [][]any{{}, {"1"}, {"x", "1", int64(1)}, {"1", "2", "3"}, {"1", int64(1), int64(1)}, {"1", "1", int64(1), "name"}} {
+		_, err := readLeases(answer)
+		require.Error(t, err, fmt.Sprint(answer))
+	}
+}
