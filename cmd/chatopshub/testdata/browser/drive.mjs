@@ -96,3 +96,4 @@ for await (const last of createInterface({ input: process.stdin })) {
 }
 await browser.close();
 await browserServer.close();
+process.stdin.destroy(); // or it is waited for
