@@ -5,7 +5,7 @@
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
-const { CHROMIUM: executablePath, PAGE: url, WINDOW_MS, ROUNDS = "1" } = process.env;
+const { CHROMIUM: executablePath, PAGE: url, WINDOW_MS } = process.env;
 const beyondWindow = Number(WINDOW_MS) + 5_000;
 
 const browserServer = await chromium.launchServer({
@@ -59,33 +59,31 @@ const closeLid = (ms) => pause("slept", ms,
   () => process.kill(group, "SIGCONT"));
 
 await page.goto(url);
-for (let round = 0; round < Number(ROUNDS); round++) {
+await upgraded();
+await sleep(1_000);
+for (let i = 0; i < 6; i++) { // the network goes once the socket is up
+  await offline(between(100, 3_000));
   await upgraded();
-  await sleep(1_000);
-  for (let i = 0; i < 6; i++) { // the network goes once the socket is up
-    await offline(between(100, 3_000));
-    await upgraded();
-    await sleep(between(0, 1_000));
-  }
-  for (let i = 0; i < 10; i++) { // it goes while the client moves from polling to WebSocket
-    await offline(between(0, 500));
-    await connected();
-    await sleep(between(0, 120));
-  }
+  await sleep(between(0, 1_000));
+}
+for (let i = 0; i < 10; i++) { // it goes while the client moves from polling to WebSocket
+  await offline(between(0, 500));
+  await connected();
+  await sleep(between(0, 120));
+}
+await upgraded();
+for (const ms of [2_000, 5_000, 8_000]) { // the longer ones outlast the server's patience
+  await halt(ms);
   await upgraded();
-  for (const ms of [2_000, 5_000, 8_000]) { // the longer ones outlast the server's patience
-    await halt(ms);
-    await upgraded();
-    await closeLid(ms);
-    await upgraded();
-  }
-  await offline(beyondWindow);
-  await upgraded();
-  await halt(beyondWindow);
-  await upgraded();
-  await closeLid(beyondWindow);
+  await closeLid(ms);
   await upgraded();
 }
+await offline(beyondWindow);
+await upgraded();
+await halt(beyondWindow);
+await upgraded();
+await closeLid(beyondWindow);
+await upgraded();
 
 console.log("calm");
 for await (const last of createInterface({ input: process.stdin })) {
