@@ -62,6 +62,7 @@ func TestLoadReadsTheWholeState(t *testing.T) {
 		Metadata:    []byte(`{"referral": {"ad": 1}}`),
 		Early:       []domain.EarlyEvent{{ProviderID: "wamid.1", At: dawn, Status: domain.StatusRead}},
 		ChannelName: "channel of one", ContactName: "Grace", ContactAlias: number(1), HolderName: "Ada",
+		Recipient: number(1),
 	}, c)
 }
 

@@ -202,6 +202,7 @@ func awaitNotification(ctx context.Context, conn *pgx.Conn) error {
 
 // readAll reads the whole configuration and puts it in the place of the former.
 func (r *Registry) readAll(ctx context.Context, conn *pgx.Conn) error {
+	began := r.now()
 	var horizon string
 	if err := conn.QueryRow(ctx, r.reads.queries.ConfigurationHorizon).Scan(&horizon); err != nil {
 		return fmt.Errorf("read the horizon: %w", err)
@@ -219,19 +220,21 @@ func (r *Registry) readAll(ctx context.Context, conn *pgx.Conn) error {
 	}
 	before := r.current.Swap(fresh)
 	r.horizon, r.seen = horizon, nil
-	r.confirmed()
+	r.confirmed(began)
 	r.closeSessions(ended)
 	r.closeAgents(before.allUsers())
 	r.loadOnce.Do(func() { close(r.loaded) })
 	return nil
 }
 
-// confirmed notes that the configuration is what the database has.
-func (r *Registry) confirmed() { r.readAt.Store(r.now().UnixNano()) }
+// confirmed notes that the configuration is what the database had at a time:
+// when the reading of it began, as a node may be frozen in the middle.
+func (r *Registry) confirmed(at time.Time) { r.readAt.Store(at.UnixNano()) }
 
 // catchUp reads what has changed since the last time.
 func (r *Registry) catchUp(ctx context.Context, conn *pgx.Conn) error {
-	if r.now().Sub(time.Unix(0, r.readAt.Load())) > changesKept/2 {
+	began := r.now()
+	if began.Sub(time.Unix(0, r.readAt.Load())) > changesKept/2 {
 		return r.readAll(ctx, conn) // this node was frozen; changes may be pruned
 	}
 	changed, err := r.readChanges(ctx, conn)
@@ -262,7 +265,7 @@ func (r *Registry) catchUp(ctx context.Context, conn *pgx.Conn) error {
 		}
 	}
 	r.horizon, r.seen = changed.horizon, changed.seen
-	r.confirmed()
+	r.confirmed(began)
 	r.announce(current, changed)
 	r.forget(current)
 	return r.prune(ctx, conn)
