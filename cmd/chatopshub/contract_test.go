@@ -16,37 +16,42 @@ import (
 	"github.com/getkin/kin-openapi/routers/legacy"
 )
 
-// contractChecker holds the answers that a test gets to the document that the
-// server itself serves: of each operation and status the first ones. The
-// validator compiles the schema anew for each answer, and some tests get
-// thousands that are alike.
+// contractChecker holds the answers that tests get to the document that the
+// server itself serves.
 type contractChecker struct {
 	t    testing.TB
 	next http.RoundTripper
+}
 
+// contract is the document, and what was held to it so far. Every server of
+// this program serves the same one; to read it takes a second under the race
+// detector, so the first one that is served stands for all.
+var contract struct {
 	mu       sync.Mutex
 	document *openapi3.T
 	router   routers.Router
 	alike    map[string]int // answers so far, by operation and status
 }
 
-// enoughAlike is how many answers of one operation and status are checked.
-const enoughAlike = 5
+// enoughAlike is how many answers of one operation and status are checked: the
+// validator compiles the schema anew for each, and some tests get thousands
+// that are alike.
+const enoughAlike = 50
 
 // hadEnough counts an answer, and tells whether enough like it were checked.
-func (c *contractChecker) hadEnough(router routers.Router, r *http.Request, status int) bool {
+func hadEnough(router routers.Router, r *http.Request, status int) bool {
 	route, _, err := router.FindRoute(r)
 	if err != nil {
 		return false
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.alike == nil {
-		c.alike = map[string]int{}
+	contract.mu.Lock()
+	defer contract.mu.Unlock()
+	if contract.alike == nil {
+		contract.alike = map[string]int{}
 	}
 	key := fmt.Sprint(route.Method, route.Path, status)
-	c.alike[key]++
-	return c.alike[key] > enoughAlike
+	contract.alike[key]++
+	return contract.alike[key] > enoughAlike
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -64,11 +69,11 @@ func (c *contractChecker) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body))
-	router, err := c.contract(r.Context(), r.URL.Scheme+"://"+r.URL.Host)
+	router, err := c.readContract(r.Context(), r.URL.Scheme+"://"+r.URL.Host)
 	if err != nil {
 		return answer, nil //nolint:nilerr // the server was stopped: tests do so
 	}
-	if c.hadEnough(router, r, answer.StatusCode) {
+	if hadEnough(router, r, answer.StatusCode) {
 		return answer, nil
 	}
 	if err := checkContract(router, r, answer, body); err != nil {
@@ -77,11 +82,11 @@ func (c *contractChecker) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-func (c *contractChecker) contract(ctx context.Context, url string) (routers.Router, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.router != nil {
-		return c.router, nil
+func (c *contractChecker) readContract(ctx context.Context, url string) (routers.Router, error) {
+	contract.mu.Lock()
+	defer contract.mu.Unlock()
+	if contract.router != nil {
+		return contract.router, nil
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/docs/openapi.json", nil)
 	if err != nil {
@@ -96,11 +101,11 @@ func (c *contractChecker) contract(ctx context.Context, url string) (routers.Rou
 	if err != nil || answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("get the document: %d %w", answer.StatusCode, err)
 	}
-	if c.document, err = openapi3.NewLoader().LoadFromData(text); err != nil {
+	if contract.document, err = openapi3.NewLoader().LoadFromData(text); err != nil {
 		return nil, err
 	}
-	c.router, err = legacy.NewRouter(c.document)
-	return c.router, err
+	contract.router, err = legacy.NewRouter(contract.document)
+	return contract.router, err
 }
 
 func checkContract(router routers.Router, r *http.Request, answer *http.Response, body []byte) error {

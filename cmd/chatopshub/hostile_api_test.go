@@ -45,7 +45,7 @@ func TestHostileRequests(t *testing.T) {
 	awaitAgent(t, p, n, other)
 	deliver(t, client, p.url(), webhooktest.WhatsAppText(n.account, webhooktest.Customer{Name: "N", Number: "4960000000"}, "first", "hi", time.Now()))
 	checker := client.Transport.(*contractChecker)
-	_, err := checker.contract(t.Context(), p.url())
+	_, err := checker.readContract(t.Context(), p.url())
 	require.NoError(t, err)
 
 	h := &hostile{
@@ -56,7 +56,7 @@ func TestHostileRequests(t *testing.T) {
 		ids:   []string{n.conversationOf("4960000000").String(), other.id.String(), n.channel.String(), n.org.String()},
 	}
 	var operations []operationAt
-	for path, item := range checker.document.Paths.Map() {
+	for path, item := range contract.document.Paths.Map() {
 		for method, op := range item.Operations() {
 			operations = append(operations, operationAt{method, path, op})
 		}

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -24,6 +25,25 @@ var contract struct {
 	once   sync.Once
 	router routers.Router
 	err    error
+
+	mu    sync.Mutex
+	alike map[string]int // answers so far, by operation and status
+}
+
+// enoughAlike is how many answers of one operation and status are held to the
+// document: the validator compiles the schema anew for each.
+const enoughAlike = 50
+
+// hadEnough counts an answer, and tells whether enough like it were checked.
+func hadEnough(route *routers.Route, status int) bool {
+	contract.mu.Lock()
+	defer contract.mu.Unlock()
+	if contract.alike == nil {
+		contract.alike = map[string]int{}
+	}
+	key := fmt.Sprint(route.Method, route.Path, status)
+	contract.alike[key]++
+	return contract.alike[key] > enoughAlike
 }
 
 func (f *fixture) contract() routers.Router {
@@ -51,7 +71,7 @@ func readContract(document []byte) (routers.Router, error) {
 // its media type, its body. What no operation takes isn't described there.
 func (f *fixture) fits(r *http.Request, a answer) {
 	route, params, err := f.contract().FindRoute(r)
-	if err != nil || strings.HasSuffix(r.URL.Path, "/") || slices.Contains(slices.Collect(maps.Values(params)), "") {
+	if err != nil || strings.HasSuffix(r.URL.Path, "/") || slices.Contains(slices.Collect(maps.Values(params)), "") || hadEnough(route, a.status) {
 		return
 	}
 	err = openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
