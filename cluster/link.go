@@ -14,11 +14,11 @@ import (
 )
 
 var (
-	errSilent   = errors.New("the peer doesn't answer")
-	errNoHello  = errors.New("the peer doesn't finish the greeting")
-	errEnded    = errors.New("the peer has ended the stream")
-	errGone     = errors.New("the peer isn't in the view")
-	errStopped  = errors.New("this node stops")
+	errSilent  = errors.New("the peer doesn't answer")
+	errNoHello = errors.New("the peer doesn't finish the greeting")
+	errEnded   = errors.New("the peer has ended the stream")
+	errGone    = errors.New("the peer isn't in the view")
+	errStopped = errors.New("this node stops")
 )
 
 // link is one connection to a peer and the stream on it. Everything of it ends
@@ -56,38 +56,38 @@ func (r *Remote) client(ctx context.Context, addr string) (*grpc.ClientConn, err
 }
 
 // connect makes a connection and says hello.
-func (r *Remote) connect(ctx context.Context, addr string) (l *link, err error) {
-	l = &link{ended: make(chan struct{})}
+func (r *Remote) connect(ctx context.Context, addr string) (*link, error) {
+	l := &link{ended: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
-	defer func() {
-		if err == nil {
-			return
-		}
-		if cause := context.Cause(l.ctx); cause != nil {
-			err = cause // gRPC would say that the context was canceled
-		}
-		l.close(err)
-	}()
 	timeout := time.AfterFunc(r.cfg.MaxWait, func() { l.cancel(errNoHello) })
 	defer timeout.Stop()
+	err := r.greet(l, addr)
+	if err == nil {
+		return l, nil
+	}
+	if cause := context.Cause(l.ctx); cause != nil {
+		err = cause // gRPC would say that the context was canceled
+	}
+	l.close(err)
+	return nil, err
+}
 
+func (r *Remote) greet(l *link, addr string) (err error) {
 	if l.conn, err = r.client(l.ctx, addr); err != nil {
-		return nil, err
+		return err
 	}
 	if l.stream, err = l.conn.NewStream(l.ctx, &messagesStream, messagesMethod); err != nil {
-		return nil, err
+		return err
 	}
 	if err := l.stream.SendMsg(wrap(appendHello(nil, r.hello()))); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err // after EOF, receiving says why
+		return err // after EOF, receiving says why
 	}
 	var data []byte
 	if err := l.stream.RecvMsg(&data); err != nil {
-		return nil, err
+		return err
 	}
-	if l.node, err = r.greeted(l.ctx, data, addr); err != nil {
-		return nil, err
-	}
-	return l, nil
+	l.node, err = r.greeted(l.ctx, data, addr)
+	return err
 }
 
 // greeted checks who has answered.
