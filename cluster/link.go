@@ -96,10 +96,13 @@ func (r *Remote) greeted(ctx context.Context, data []byte, addr string) (node st
 	if err := f.read(data); err != nil {
 		return "", err
 	}
-	if f.hello == nil || f.hello.addr != addr {
-		return "", fmt.Errorf("%w: whoever answers at %s isn't called so", errMalformed, addr)
+	if f.hello != nil && f.hello.addr != addr {
+		return "", fmt.Errorf("who answers at %s calls itself %s", addr, f.hello.addr)
 	}
-	return f.hello.node, r.admit(ctx, f.hello)
+	if err := r.admit(ctx, f.hello); err != nil {
+		return "", err
+	}
+	return f.hello.node, nil
 }
 
 // listen takes the answers to our pings until the stream ends.

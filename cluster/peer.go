@@ -190,10 +190,10 @@ func (p *peer) watch() {
 
 // giveUp tells that messages were not sent.
 func (p *peer) giveUp(messages []message) {
-	p.undelivered.Add(uint64(len(messages)))
 	for _, m := range messages {
 		p.r.undelivered(m.to, m.msg)
 	}
+	p.undelivered.Add(uint64(len(messages)))
 }
 
 func (p *peer) up(l *link) {

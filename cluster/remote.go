@@ -155,7 +155,9 @@ func (r *Remote) Notify(undelivered func(to *actor.PID, msg any), lost func(addr
 	r.undelivered, r.lost = undelivered, lost
 }
 
-// Start begins to serve; what arrives goes to processes of that engine.
+// Start begins to send; what arrives will go to processes of that engine. The
+// engine calls it while it is being made and can't take anything yet: Serve is
+// for the time when it and its actors can.
 func (r *Remote) Start(engine *actor.Engine) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,6 +166,17 @@ func (r *Remote) Start(engine *actor.Engine) error {
 	}
 	r.engine = engine
 	close(r.started)
+	return nil
+}
+
+// Serve begins to take what others send, once, after Start. Until then they wait,
+// for MaxWait.
+func (r *Remote) Serve() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped || r.engine == nil {
+		return errors.New("cluster: a remote serves between Start and Stop")
+	}
 	r.serving.Go(func() {
 		if err := r.server.Serve(r.cfg.Listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			r.cfg.Logger.Error("the listener between nodes broke", "error", err)
@@ -189,12 +202,12 @@ func (r *Remote) end() {
 	r.mu.Unlock()
 	if !started {
 		r.cancel(errStopped)
-		_ = r.cfg.Listener.Close() // nobody was to be served
 	}
 	limit := time.AfterFunc(r.cfg.MaxWait, func() { r.cancel(errStopped) })
 	r.links.Wait()
 	limit.Stop()
 	r.cancel(errStopped)
 	r.server.Stop()
+	_ = r.cfg.Listener.Close() // the server has, if it was served
 	r.serving.Wait()
 }

@@ -111,11 +111,11 @@ func listen(t testing.TB) net.Listener {
 	return listener
 }
 
-// config is that of a node of the town with short times.
+// config is that of a node of the town, which no load of the machine makes give up.
 func (w *town) config(name string, listener net.Listener) RemoteConfig {
 	return RemoteConfig{
 		Cluster: "test", Self: Node{Name: name, Addr: listener.Addr().String()}, Listener: listener, Codec: texts{},
-		View: w.current, Lease: time.Second, MaxWait: time.Second, Silence: time.Second, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		View: w.current, Lease: time.Second, MaxWait: patience, Silence: patience, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 		Refresh: func(context.Context) error {
 			w.refreshed.Add(1)
 			return nil
@@ -134,14 +134,21 @@ func (w *town) startStranger(cfg RemoteConfig) *node {
 	w.Helper()
 	remote, err := NewRemote(cfg)
 	require.NoError(w, err)
+	return w.run(remote)
+}
+
+func (w *town) run(remote *Remote) *node {
+	w.Helper()
 	n := &node{Remote: remote, got: make(chan delivery, 1<<18), undelivered: make(chan string, 1<<18), lost: make(chan string, 1<<10)}
 	remote.Notify(
 		func(_ *actor.PID, msg any) { n.undelivered <- msg.(string) },
 		func(addr string) { n.lost <- addr },
 	)
+	var err error
 	n.engine, err = actor.NewEngine(actor.NewEngineConfig().WithRemote(remote))
 	require.NoError(w, err)
 	n.process("sink", func(msg any, sender *actor.PID) { n.got <- delivery{msg, sender} })
+	require.NoError(w, n.Serve())
 	w.Cleanup(func() { n.Stop().Wait() })
 	return n
 }
@@ -149,6 +156,14 @@ func (w *town) startStranger(cfg RemoteConfig) *node {
 func (w *town) node(name string) *node {
 	w.Helper()
 	return w.start(w.config(name, listen(w)))
+}
+
+// brisk starts a node that gives up soon.
+func (w *town) brisk(name string) *node {
+	w.Helper()
+	cfg := w.config(name, listen(w))
+	cfg.MaxWait, cfg.Silence = time.Second, time.Second
+	return w.start(cfg)
 }
 
 // within is what comes from c, soon.

@@ -108,7 +108,7 @@ func TestAFullQueue(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
 	cfg := w.config("a", listen(t))
-	cfg.QueueMessages, cfg.QueueBytes, cfg.MaxMessage = 10, 1000, 1000
+	cfg.QueueMessages, cfg.QueueBytes, cfg.MaxMessage, cfg.MaxWait = 10, 1000, 1000, time.Second
 	a := w.start(cfg)
 	dead := listen(t)
 	w.join(Node{Name: "dead", Addr: dead.Addr().String()})
@@ -155,6 +155,7 @@ func TestStop(t *testing.T) {
 
 	never, err := NewRemote(w.config("never", listen(t)))
 	require.NoError(t, err)
+	require.ErrorContains(t, never.Serve(), "between Start and Stop")
 	require.NoError(t, never.Post(b.sink(), "unheard", nil))
 	never.Stop().Wait()
 	require.ErrorContains(t, never.Start(a.engine), "starts once")
