@@ -46,7 +46,6 @@ type town struct {
 	testing.TB
 	mu        sync.Mutex
 	view      *View
-	nodes     []*node
 	refreshed atomic.Int64
 }
 
