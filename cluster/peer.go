@@ -37,8 +37,10 @@ type peer struct {
 // session is a stream from the peer. One at a time is read, so that what it
 // sent over an earlier connection can't be overtaken.
 type session struct {
-	stop chan struct{} // closed by who takes its place
-	done chan struct{} // closed when it reads no more
+	node   string
+	number uint64
+	stop   chan struct{} // closed by who takes its place
+	done   chan struct{} // closed when it reads no more
 }
 
 func newPeer(r *Remote, addr string) *peer {
@@ -233,14 +235,21 @@ func (p *peer) reaches(d time.Duration) bool {
 	return p.link != nil || p.r.cfg.Now().Sub(p.since) <= d
 }
 
-// begin makes s the stream that is read, when the one before it is over.
-func (p *peer) begin(s *session) {
+// begin makes s the stream that is read, when the one before it is over. It is
+// false for one that the peer began earlier: a network that was cut delivers
+// such late.
+func (p *peer) begin(s *session) bool {
 	p.mu.Lock()
 	before := p.session
+	if before != nil && before.node == s.node && before.number > s.number {
+		p.mu.Unlock()
+		return false
+	}
 	p.session = s
 	p.mu.Unlock()
 	if before != nil {
 		close(before.stop)
 		<-before.done
 	}
+	return true
 }

@@ -106,6 +106,8 @@ type Remote struct {
 	refreshing sync.Mutex
 	refreshed  time.Time
 
+	connections atomic.Uint64 // made so far
+
 	unreadable atomic.Uint64
 	complained atomic.Int64 // Unix nanoseconds
 }

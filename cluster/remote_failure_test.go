@@ -223,16 +223,16 @@ func TestWhoIsntAMember(t *testing.T) {
 	t.Parallel()
 	w := newTown(t)
 	a := w.node("a")
-	require.ErrorContains(t, a.admit(t.Context(), &hello{1, 1, "test", "x", "127.0.0.1:1"}), "node x at 127.0.0.1:1 isn't in the view of a")
+	require.ErrorContains(t, a.admit(t.Context(), &hello{1, 1, "test", "x", "127.0.0.1:1", 1}), "node x at 127.0.0.1:1 isn't in the view of a")
 	for name, refused := range map[string]*hello{
-		`of cluster "other"`:  {1, 1, "other", "a", a.Address()},
-		"speaks protocols 2 ": {9, 2, "test", "a", a.Address()},
-		"lacks the node's":    {1, 1, "test", "", ""},
+		`of cluster "other"`:  {1, 1, "other", "a", a.Address(), 1},
+		"speaks protocols 2 ": {9, 2, "test", "a", a.Address(), 1},
+		"lacks the node's":    {1, 1, "test", "", "", 1},
 		"a hello comes first": nil,
 	} {
 		require.ErrorContains(t, a.admit(t.Context(), refused), name)
 	}
-	require.NoError(t, a.admit(t.Context(), &hello{9, 1, "test", "a", a.Address()}), "a newer release that understands us")
+	require.NoError(t, a.admit(t.Context(), &hello{9, 1, "test", "a", a.Address(), 1}), "a newer release that understands us")
 
 	// The stranger knows a, a doesn't know the stranger.
 	cfg := w.config("stranger", listen(t))
@@ -276,6 +276,28 @@ func TestAnEarlyRefresh(t *testing.T) {
 	require.NoError(t, b.Post(a.sink(), "hello", b.sink()))
 	a.receives(t, "hello")
 	require.Equal(t, w.current(), known.Load())
+}
+
+// TestALateGreeting: what a network that was cut delivers late doesn't take the
+// place of the connection that was made since.
+func TestALateGreeting(t *testing.T) {
+	t.Parallel()
+	w := newTown(t)
+	a := w.node("a")
+	p := newPeer(a.Remote, "127.0.0.1:1")
+	began := func(node string, number uint64) bool {
+		s := &session{node: node, number: number, stop: make(chan struct{}), done: make(chan struct{})}
+		close(s.done)
+		return p.begin(s)
+	}
+	require.True(t, began("b", 2))
+	before := p.session
+	require.False(t, began("b", 1))
+	require.Same(t, before, p.session)
+	require.True(t, began("b", 3))
+	<-before.stop
+	require.True(t, began("b-again", 1))
+	require.Equal(t, "b-again", p.session.node)
 }
 
 func TestWhoLeavesTheView(t *testing.T) {

@@ -161,7 +161,7 @@ func (w *town) node(name string) *node {
 func (w *town) brisk(name string) *node {
 	w.Helper()
 	cfg := w.config(name, listen(w))
-	cfg.MaxWait, cfg.Silence = time.Second, time.Second
+	cfg.MaxWait, cfg.Silence = time.Second, 2*time.Second
 	return w.start(cfg)
 }
 

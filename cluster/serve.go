@@ -67,7 +67,7 @@ func (r *Remote) newServer() *grpc.Server {
 func (r *Remote) maxFrame() int { return r.cfg.MaxMessage + frameBytes }
 
 func (r *Remote) hello() hello {
-	return hello{protocol, oldestProtocol, r.cfg.Cluster, r.cfg.Self.Name, r.cfg.Self.Addr}
+	return hello{protocol, oldestProtocol, r.cfg.Cluster, r.cfg.Self.Name, r.cfg.Self.Addr, r.connections.Add(1)}
 }
 
 // related refuses a node of another cluster or of a release too far away.
@@ -127,8 +127,10 @@ func (r *Remote) serveMessages(stream grpc.ServerStream) error {
 	if err != nil {
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	s := &session{stop: make(chan struct{}), done: make(chan struct{})}
-	p.begin(s)
+	s := &session{node: f.hello.node, number: f.hello.number, stop: make(chan struct{}), done: make(chan struct{})}
+	if !p.begin(s) {
+		return status.Error(codes.Aborted, "the node has connected again")
+	}
 	p.heardOf()
 	var broken error
 	// In a goroutine of its own, since gRPC ends what is blocked in receiving

@@ -18,6 +18,7 @@ import (
 //	         3 ping    uint64          answered by a frame with the same number
 //	Hello    1 protocol uint64  2 oldest uint64
 //	         3 cluster  string  4 node   string  5 addr string
+//	         6 number   uint64         of the connection, in the order in which the node made them
 //	Message  1 target   string         id of the process at the receiver
 //	         2 address  string         of the sender, if that isn't where the stream begins
 //	         3 sender   string         its id; absent: nobody is named
@@ -34,6 +35,7 @@ const (
 	helloCluster  protowire.Number = 3
 	helloNode     protowire.Number = 4
 	helloAddr     protowire.Number = 5
+	helloNumber   protowire.Number = 6
 
 	messageTarget  protowire.Number = 1
 	messageAddress protowire.Number = 2
@@ -56,6 +58,7 @@ const (
 type hello struct {
 	protocol, oldest    uint64
 	cluster, node, addr string
+	number              uint64
 }
 
 // envelope is a message that arrived.
@@ -80,6 +83,7 @@ func appendHello(b []byte, h hello) []byte {
 	in = appendText(in, helloCluster, h.cluster)
 	in = appendText(in, helloNode, h.node)
 	in = appendText(in, helloAddr, h.addr)
+	in = appendVarint(in, helloNumber, h.number)
 	b = protowire.AppendTag(b, frameHello, protowire.BytesType)
 	return protowire.AppendBytes(b, in)
 }
@@ -160,6 +164,8 @@ func (h *hello) read(data []byte) error {
 			h.node = string(in)
 		case helloAddr:
 			h.addr = string(in)
+		case helloNumber:
+			h.number = n
 		}
 		return nil
 	})

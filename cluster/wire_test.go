@@ -64,7 +64,7 @@ func TestBytesOfFrames(t *testing.T) {
 	far.size = measure(&far, self)
 	for want, got := range map[string][]byte{
 		"12150a06726f757465721a0561736b2f312204626f647912160a06726f757465721203623a311a0561736b2f3222001807": pack([]message{m, far}, 7, self).Materialize(),
-		"0a180801100112047465737422016e2a0b31302e302e302e31":                                                 appendHello(nil, hello{1, 1, "test", "n", "10.0.0.1"}),
+		"0a19080110011a047465737422016e2a0831302e302e302e313009":                                             appendHello(nil, hello{1, 1, "test", "n", "10.0.0.1", 9}),
 		"082a12080a01611203613a31120a0a01621203623a311801":                                                   NewView(42, []Node{{"a", "a:1", false}, {"b", "b:1", true}}).Encode(),
 	} {
 		require.Equal(t, want, hex.EncodeToString(got))
@@ -145,7 +145,7 @@ func FuzzFrame(f *testing.F) {
 	m := message{to: actor.NewPID("there", "router"), sender: actor.NewPID("b", "ask/1"), body: []byte("body")}
 	m.size = measure(&m, self)
 	f.Add(pack([]message{m, m}, 7, self).Materialize())
-	f.Add(appendHello(nil, hello{1, 1, "test", "n", "addr"}))
+	f.Add(appendHello(nil, hello{1, 1, "test", "n", "addr", 9}))
 	f.Add(NewView(42, nodes("a", "b")).Encode())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var in frame
