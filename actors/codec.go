@@ -23,15 +23,14 @@ import (
 type Codec struct{}
 
 const (
-	// MaxMessage bounds a message, in bytes: the history of a feed on its way to
-	// another node, with what surrounds its events. Overflow: it isn't written, and
-	// not read.
-	MaxMessage = 16 << 20
+	// MaxMessage bounds a message, in bytes. Overflow: it isn't written, and not
+	// read. What is kept in larger amounts travels in parts.
+	MaxMessage = 4 << 20
 	// codecVersion changes when releases can no longer read each other.
 	codecVersion = 1
 	// maxElements bounds each list and map of a message, and maxDepth how deep
-	// they nest: the deepest of ours has 17 levels.
-	maxElements = 64 << 10
+	// they nest: the deepest of ours has 13 levels, and may travel in another.
+	maxElements = 16 << 10
 	maxDepth    = 32
 )
 
@@ -99,10 +98,22 @@ func (Codec) Encode(msg any) ([]byte, error) {
 	if err := encoding.MarshalToBuffer(m, &b); err != nil {
 		return nil, fmt.Errorf("encode %T: %w: %w", msg, domain.ErrFailed, err)
 	}
-	if b.Len() > MaxMessage {
-		return nil, fmt.Errorf("encode %T of %d bytes: %w: %w", msg, b.Len(), domain.ErrFailed, errTooLong)
+	if err := bounded(b.Bytes()); err != nil {
+		return nil, fmt.Errorf("encode %T: %w: %w", msg, domain.ErrFailed, err)
 	}
 	return b.Bytes(), nil
+}
+
+// bounded refuses what no other node would read. A short message can't have too
+// many elements.
+func bounded(data []byte) error {
+	switch {
+	case len(data) > MaxMessage:
+		return errTooLong
+	case len(data) > maxElements:
+		return decoding.Wellformed(data[1:])
+	}
+	return nil
 }
 
 // Decode reads what Encode has written, on this node or another. The message
