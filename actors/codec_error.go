@@ -74,9 +74,8 @@ func (t *table) failureOf(err error) (*wireError, error) {
 	if err == nil {
 		return nil, nil
 	}
-	f := &wireError{Text: clipped(err.Error())}
+	f := &wireError{Text: clipped(err.Error()), Whole: t.knows(err)}
 	for _, cause := range t.causesOf(err, nil) {
-		f.Whole = cause == err
 		data, failed := t.encodeCause(cause)
 		if failed != nil {
 			return nil, failed
@@ -99,10 +98,10 @@ func (t *table) causesOf(err error, found []error) []error {
 	if len(found) == maxCauses {
 		return found
 	}
-	if numberOf(err) > 0 || t.byType[reflect.TypeOf(err)] != nil {
+	if t.knows(err) {
 		return append(found, err)
 	}
-	switch e := err.(type) {
+	switch e := any(err).(type) {
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil {
 			found = t.causesOf(inner, found)
@@ -117,10 +116,15 @@ func (t *table) causesOf(err error, found []error) []error {
 	return found
 }
 
-// numberOf is 0 for what isn't a sentinel.
+// knows reports whether err itself, not what it wraps, can be written.
+func (t *table) knows(err error) bool {
+	return numberOf(err) > 0 || t.byType[reflect.TypeOf(err)] != nil
+}
+
+// numberOf is 0 for what isn't a sentinel, even where it wraps one.
 func numberOf(err error) uint64 {
 	for number, sentinel := range sentinels {
-		if err == sentinel {
+		if any(err) == any(sentinel) {
 			return number
 		}
 	}

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -51,5 +50,5 @@ func TestCodecErrors(t *testing.T) {
 	require.Equal(t, err.Error(), back.Error())
 	require.ErrorIs(t, back, domain.ErrOutcomeUnknown)
 	require.ErrorIs(t, back, context.DeadlineExceeded)
-	require.False(t, errors.Is(back, domain.ErrFailed))
+	require.NotErrorIs(t, back, domain.ErrFailed)
 }
