@@ -11,9 +11,12 @@ import (
 type form struct {
 	typ    reflect.Type
 	wire   reflect.Type
-	pack   func(wire, v reflect.Value) error // sets wire to what stands for v
-	unpack func(v, wire reflect.Value) error // and v to what wire stands for
+	pack   conversion // to wire, of a value
+	unpack conversion // to the value, of what was read
 }
+
+// conversion sets to, which is zero, to what stands for from.
+type conversion func(to, from reflect.Value) error
 
 // as is the form of a T that is written as a W.
 func as[T, W any](write func(T) (W, error), read func(W) (T, error)) form {
@@ -79,15 +82,19 @@ func (t *table) derive(typ reflect.Type) *form {
 		return t.structForm(typ)
 	case reflect.Pointer:
 		if element := t.formOf(typ.Elem()); element != nil {
-			return pointerForm(typ, element)
+			return container(typ, reflect.PointerTo(element.wire), element, convertPointer)
 		}
 	case reflect.Slice:
 		if element := t.formOf(typ.Elem()); element != nil {
-			return sliceForm(typ, element)
+			return container(typ, reflect.SliceOf(element.wire), element, convertSlice)
 		}
-	case reflect.Array, reflect.Map:
-		if t.formOf(typ.Elem()) != nil || typ.Kind() == reflect.Map && t.formOf(typ.Key()) != nil {
-			panic(fmt.Sprintf("actors: %s has elements that can't be written in one", typ))
+	case reflect.Map:
+		if element := t.formOf(typ.Elem()); element != nil {
+			return container(typ, reflect.MapOf(typ.Key(), element.wire), element, convertMap)
+		}
+	case reflect.Array:
+		if t.formOf(typ.Elem()) != nil {
+			panic(fmt.Sprintf("actors: elements of %s take a slice on the way to another node", typ))
 		}
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer:
 		panic(fmt.Sprintf("actors: %s can't leave the process", typ))
@@ -137,62 +144,67 @@ func (t *table) structForm(typ reflect.Type) *form {
 	if asIs {
 		return nil
 	}
-	return &form{
-		typ: typ, wire: reflect.StructOf(fields),
-		pack: func(wire, v reflect.Value) error {
-			return eachField(inner, func(i int, f *form) error { return f.pack(wire.Field(i), v.Field(i)) },
-				func(i int) { wire.Field(i).Set(v.Field(i)) })
-		},
-		unpack: func(v, wire reflect.Value) error {
-			return eachField(inner, func(i int, f *form) error { return f.unpack(v.Field(i), wire.Field(i)) },
-				func(i int) { v.Field(i).Set(wire.Field(i)) })
-		},
-	}
-}
-
-// eachField converts the fields that have a form and copies the others.
-func eachField(forms []*form, convert func(i int, f *form) error, set func(i int)) error {
-	for i, f := range forms {
-		if f == nil {
-			set(i)
-		} else if err := convert(i, f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func pointerForm(typ reflect.Type, element *form) *form {
-	convert := func(to, from reflect.Value, one func(to, from reflect.Value) error) error {
-		if from.IsNil() {
-			return nil
-		}
-		to.Set(reflect.New(to.Type().Elem()))
-		return one(to.Elem(), from.Elem())
-	}
-	return &form{
-		typ: typ, wire: reflect.PointerTo(element.wire),
-		pack:   func(wire, v reflect.Value) error { return convert(wire, v, element.pack) },
-		unpack: func(v, wire reflect.Value) error { return convert(v, wire, element.unpack) },
-	}
-}
-
-func sliceForm(typ reflect.Type, element *form) *form {
-	convert := func(to, from reflect.Value, one func(to, from reflect.Value) error) error {
-		if from.IsNil() {
-			return nil
-		}
-		to.Set(reflect.MakeSlice(to.Type(), from.Len(), from.Len()))
-		for i := range from.Len() {
-			if err := one(to.Index(i), from.Index(i)); err != nil {
+	convert := func(to, from reflect.Value, one func(*form) conversion) error {
+		for i, f := range inner {
+			if f == nil {
+				to.Field(i).Set(from.Field(i))
+			} else if err := one(f)(to.Field(i), from.Field(i)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	return &form{
-		typ: typ, wire: reflect.SliceOf(element.wire),
-		pack:   func(wire, v reflect.Value) error { return convert(wire, v, element.pack) },
-		unpack: func(v, wire reflect.Value) error { return convert(v, wire, element.unpack) },
+		typ: typ, wire: reflect.StructOf(fields),
+		pack: func(wire, v reflect.Value) error {
+			return convert(wire, v, func(f *form) conversion { return f.pack })
+		},
+		unpack: func(v, wire reflect.Value) error {
+			return convert(v, wire, func(f *form) conversion { return f.unpack })
+		},
 	}
+}
+
+// container is the form of a type whose elements have one. Convert makes one of
+// from, which isn't nil, with all its elements.
+func container(typ, wire reflect.Type, element *form, convert func(to, from reflect.Value, one conversion) error) *form {
+	unlessNil := func(to, from reflect.Value, one conversion) error {
+		if from.IsNil() {
+			return nil
+		}
+		return convert(to, from, one)
+	}
+	return &form{
+		typ: typ, wire: wire,
+		pack:   func(wire, v reflect.Value) error { return unlessNil(wire, v, element.pack) },
+		unpack: func(v, wire reflect.Value) error { return unlessNil(v, wire, element.unpack) },
+	}
+}
+
+func convertPointer(to, from reflect.Value, one conversion) error {
+	to.Set(reflect.New(to.Type().Elem()))
+	return one(to.Elem(), from.Elem())
+}
+
+func convertSlice(to, from reflect.Value, one conversion) error {
+	to.Set(reflect.MakeSlice(to.Type(), from.Len(), from.Len()))
+	for i := range from.Len() {
+		if err := one(to.Index(i), from.Index(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// convertMap leaves keys as they are.
+func convertMap(to, from reflect.Value, one conversion) error {
+	to.Set(reflect.MakeMapWithSize(to.Type(), from.Len()))
+	for key, value := range from.Seq2() {
+		converted := reflect.New(to.Type().Elem()).Elem()
+		if err := one(converted, value); err != nil {
+			return err
+		}
+		to.SetMapIndex(key, converted)
+	}
+	return nil
 }
