@@ -104,7 +104,7 @@ func NewDirectory[K comparable](
 // returns domain.ErrOverloaded when a bound is reached and domain.ErrUnavailable
 // once the directory is closed; msg was then certainly not taken.
 func (d *Directory[K]) Tell(key K, msg any) error {
-	return d.tell(key, msg, bounded)
+	return d.tell(key, msg, ordinary)
 }
 
 // insist is Tell without the bound of the mailbox, for what its sender sends
@@ -138,7 +138,7 @@ func (d *Directory[K]) tellHere(key K, msg any, m mode) error {
 		}
 		s.residents[key] = r
 	}
-	if m == bounded && int(r.waiting.Load()) >= d.config.MaxWaiting {
+	if m == ordinary && int(r.waiting.Load()) >= d.config.MaxWaiting {
 		return fmt.Errorf("mailbox of the %s is full: %w", d.kind, domain.ErrOverloaded)
 	}
 	d.deliver(r, msg)

@@ -27,7 +27,7 @@ const (
 type mode uint8
 
 const (
-	bounded    mode = iota // by the mailbox
+	ordinary   mode = iota // by the mailbox
 	insisting              // sent once per thing that was let in under a bound
 	concluding             // what an actor waits for, wherever that one is
 )
