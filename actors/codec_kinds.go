@@ -34,6 +34,8 @@ var wireKinds = newTable(
 			func(t time.Time) (domain.Timestamp, error) { return domain.Timestamp(t), nil },
 		),
 	},
+	// Numbers below 24 take a byte, those below 256 two.
+	//
 	// Values, and errors that aren't of a kind below.
 	message[error](1), message[bool](2), message[int](3), message[string](4), message[[]byte](5),
 
