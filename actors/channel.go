@@ -82,24 +82,26 @@ const (
 type (
 	// reserve asks for a grant.
 	reserve struct {
-		organization domain.OrganizationID
-		conversation domain.ConversationID
-		lane         lane
+		Organization domain.OrganizationID `cbor:"1,keyasint"`
+		Conversation domain.ConversationID `cbor:"2,keyasint"`
+		Lane         lane                  `cbor:"3,keyasint"`
 	}
 	// unreserve takes a reserve, or a grant that isn't used, back.
-	unreserve struct{ conversation domain.ConversationID }
+	unreserve struct {
+		Conversation domain.ConversationID `cbor:"1,keyasint"`
+	}
 	// depart asks for the place of a call; the reply is a departed, or an error:
 	// the call isn't made then.
 	depart struct {
-		conversation domain.ConversationID
-		lane         lane
-		replies      *actor.PID
+		Conversation domain.ConversationID `cbor:"1,keyasint"`
+		Lane         lane                  `cbor:"2,keyasint"`
+		Replies      *actor.PID            `cbor:"0,keyasint,omitempty"`
 	}
 	// answered tells what came of a call that departed.
 	answered struct {
-		conversation domain.ConversationID
-		departed     departed
-		failure      *domain.CallError
+		Conversation domain.ConversationID `cbor:"1,keyasint"`
+		Departed     departed              `cbor:"2,keyasint"`
+		Failure      *domain.CallError     `cbor:"3,keyasint,omitempty"`
 	}
 	// brokenNoted: the database knows that the channel doesn't work.
 	brokenNoted struct{}
@@ -107,12 +109,12 @@ type (
 )
 
 // ReplyTo is where an error goes when the call can't depart.
-func (d depart) ReplyTo() *actor.PID { return d.replies }
+func (d depart) ReplyTo() *actor.PID { return d.Replies }
 
 // departed is the place of a call.
 type departed struct {
-	lane  lane
-	slots [lanes]domain.Slot
+	Lane  lane               `cbor:"1,keyasint"`
+	Slots [lanes]domain.Slot `cbor:"2,keyasint"`
 }
 
 // Receive implements Behavior.
@@ -121,7 +123,7 @@ func (c *channel) Receive(msg any, _ Self) {
 	case reserve:
 		c.reserve(msg)
 	case unreserve:
-		c.unreserve(msg.conversation)
+		c.unreserve(msg.Conversation)
 	case depart:
 		c.leaves = append(c.leaves, msg)
 	case answered:
@@ -147,23 +149,23 @@ func (c *channel) now() time.Time { return c.all.system.now() }
 // reserve queues a conversation, or sends it away until it may be written to.
 func (c *channel) reserve(r reserve) {
 	now := c.now()
-	c.organization = r.organization
-	if _, has := c.grants[r.conversation]; has {
-		c.all.tell(r.conversation, granted{c.id}) // it was passivated in between
+	c.organization = r.Organization
+	if _, has := c.grants[r.Conversation]; has {
+		c.all.tell(r.Conversation, granted{c.id}) // it was passivated in between
 		return
 	}
-	if c.queues[light].has(r.conversation) || c.queues[heavy].has(r.conversation) {
+	if c.queues[light].has(r.Conversation) || c.queues[heavy].has(r.Conversation) {
 		return
 	}
-	if c.queues[r.lane].len() >= maxQueued {
-		c.all.tell(r.conversation, deferred{now.Add(grantLife)})
+	if c.queues[r.Lane].len() >= maxQueued {
+		c.all.tell(r.Conversation, deferred{now.Add(grantLife)})
 		return
 	}
-	if at, ok := c.takePair(r.conversation, now); !ok {
-		c.all.tell(r.conversation, deferred{at})
+	if at, ok := c.takePair(r.Conversation, now); !ok {
+		c.all.tell(r.Conversation, deferred{at})
 		return
 	}
-	c.queues[r.lane].push(r.conversation)
+	c.queues[r.Lane].push(r.Conversation)
 }
 
 // takePair takes a message of what the customer may get.
@@ -203,12 +205,12 @@ func (c *channel) endGrant(id domain.ConversationID) bool {
 // answered learns from a call what it says of the channel.
 func (c *channel) answered(a answered) {
 	now := c.now()
-	delete(c.calls, a.conversation)
-	c.paces[light].Arrived(a.departed.slots[light], now)
-	if a.departed.lane == heavy {
-		c.paces[heavy].Arrived(a.departed.slots[heavy], now)
+	delete(c.calls, a.Conversation)
+	c.paces[light].Arrived(a.Departed.Slots[light], now)
+	if a.Departed.Lane == heavy {
+		c.paces[heavy].Arrived(a.Departed.Slots[heavy], now)
 	}
-	switch f := a.failure; {
+	switch f := a.Failure; {
 	case f == nil:
 		c.breaker.Works()
 		c.paces[light].Eased()
@@ -217,7 +219,7 @@ func (c *channel) answered(a answered) {
 		c.breakDown(f)
 	case f.Class == domain.FailureThrottleApp || f.Class == domain.FailureThrottleChannel:
 		c.breaker.Leaves() // it works, and asks for patience
-		c.paces[a.departed.lane].Strained(now, f.RetryAfter)
+		c.paces[a.Departed.Lane].Strained(now, f.RetryAfter)
 	case f.Class.Ails():
 		c.breaker.Fails(now)
 	default:

@@ -124,9 +124,11 @@ type attempt struct {
 
 // attempted is what came of it.
 type attempted struct {
-	attempt attempt
-	sent    *domain.Sent
-	failure *domain.CallError
+	Message domain.MessageID  `cbor:"1,keyasint"`
+	Claim   time.Time         `cbor:"2,keyasint"`
+	Target  domain.MessageID  `cbor:"3,keyasint,omitzero"`
+	Sent    *domain.Sent      `cbor:"4,keyasint,omitempty"`
+	Failure *domain.CallError `cbor:"5,keyasint,omitempty"`
 }
 
 // call makes the call and tells the conversation what came of it.
@@ -134,7 +136,7 @@ func (cs *Channels) call(a attempt) {
 	cs.calls.Go(func() {
 		sent, failure := cs.attempt(a)
 		cs.system.metrics.sent(failure)
-		cs.tell(a.conversation, attempted{attempt: a, sent: sent, failure: failure})
+		cs.tell(a.conversation, attempted{Message: a.message, Claim: a.claim, Target: a.target, Sent: sent, Failure: failure})
 	})
 }
 

@@ -12,9 +12,9 @@ import (
 // Request asks a conversation for one thing or several in a row. The reply is
 // a Results. It comes when everything that the answers say is durable.
 type Request struct {
-	Commands []domain.Command
-	Replies  *actor.PID
-	Trace    domain.Trace // the step that asks
+	Commands []domain.Command `cbor:"1,keyasint"`
+	Replies  *actor.PID       `cbor:"0,keyasint,omitempty"`
+	Trace    domain.Trace     `cbor:"2,keyasint,omitzero"` // the step that asks
 }
 
 // ReplyTo is where an error goes when the request can't be handled.
@@ -26,8 +26,8 @@ type Results []Result
 // Result is what came of a command. Err is nil when it is done, or when nothing
 // had to be done; else a *domain.Refusal, or another error of the domain.
 type Result struct {
-	Err     error
-	Message domain.MessageID // what a Send made, or had made before; what a ClaimSend claimed
+	Err     error            `cbor:"1,keyasint,omitempty"`
+	Message domain.MessageID `cbor:"2,keyasint,omitzero"` // what a Send made, or had made before; what a ClaimSend claimed
 }
 
 // Writer stores changes. Its implementation is the write-behind writer.

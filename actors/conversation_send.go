@@ -42,10 +42,16 @@ func (s *sends) underWay() bool { return s != nil && s.stage >= claiming }
 
 // What a conversation is told about its sends, beside attempted.
 type (
-	granted  struct{ by domain.ChannelID } // its turn has come
-	deferred struct{ until time.Time }     // no turn before that
-	sendDue  struct{ alarm *alarm }        // a time it waited for has come
-	wake     struct{}                      // there may be something to send
+	// granted: its turn has come.
+	granted struct {
+		By domain.ChannelID `cbor:"1,keyasint"`
+	}
+	// deferred: no turn before that.
+	deferred struct {
+		Until time.Time `cbor:"1,keyasint"`
+	}
+	sendDue struct{ alarm *alarm } // a time it waited for has come
+	wake    struct{}               // there may be something to send
 )
 
 // sendRetry is how long a step waits that couldn't be stored, or be asked for;
@@ -69,14 +75,14 @@ func (c *conversation) sendEvent(msg any, self Self) {
 	s := c.sends
 	switch msg := msg.(type) {
 	case granted:
-		s.turn = msg.by
+		s.turn = msg.By
 		if s.stage == reserved {
 			s.stage = resting
 		}
 	case deferred:
 		if s.stage == reserved {
 			s.stage = resting
-			c.wait(msg.until)
+			c.wait(msg.Until)
 		}
 	case attempted:
 		c.attempted(msg)
@@ -214,8 +220,8 @@ func laneOf(t domain.MessageType) lane {
 // doesn't remember the call, and works on another message by now.
 func (c *conversation) attempted(a attempted) {
 	outcome := domain.FinishSend{
-		Message: a.attempt.message, Claim: a.attempt.claim, Target: a.attempt.target,
-		Sent: a.sent, Failure: a.failure, Patience: c.all.cfg.Patience,
+		Message: a.Message, Claim: a.Claim, Target: a.Target,
+		Sent: a.Sent, Failure: a.Failure, Patience: c.all.cfg.Patience,
 	}
 	if c.sends.underWay() && c.sends.message != outcome.Message {
 		c.ask(outcome, func(r Result) {
