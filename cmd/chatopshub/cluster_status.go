@@ -168,3 +168,17 @@ func (p *clusterPages) actors() (map[string]actorsReport, error) {
 	}
 	return kinds, nil
 }
+
+// peersOf is what the links of a node tell of themselves.
+func peersOf(remote interface{ Status() []cluster.PeerStatus }) func() []peerReport {
+	return func() []peerReport {
+		reports := []peerReport{}
+		for _, s := range remote.Status() {
+			reports = append(reports, peerReport{
+				Address: s.Addr, Node: s.Node, Connected: s.Connected, Since: s.Since.UTC(), LastError: s.LastError,
+				QueuedMessages: s.QueueMessages, QueuedBytes: s.QueueBytes, Sent: s.Sent, Received: s.Received, Undelivered: s.Undelivered,
+			})
+		}
+		return reports
+	}
+}

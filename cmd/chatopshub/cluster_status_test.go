@@ -34,6 +34,10 @@ func (aMember) View() *cluster.View {
 func (m aMember) Renewed() time.Time { return m.renewed }
 func (m aMember) Healthy() error     { return m.trouble }
 
+type aLink cluster.PeerStatus
+
+func (l aLink) Status() []cluster.PeerStatus { return []cluster.PeerStatus{cluster.PeerStatus(l)} }
+
 func TestOperatorsSeeTheCluster(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC)
@@ -49,9 +53,7 @@ func TestOperatorsSeeTheCluster(t *testing.T) {
 	pages := &clusterPages{
 		member: aMember{renewed: now.Add(-400 * time.Millisecond)}, metrics: metrics, leaving: &atomic.Bool{},
 		logger: slog.New(slog.DiscardHandler), now: func() time.Time { return now },
-		peers: func() []peerReport {
-			return []peerReport{{Address: "10.0.0.2:7001", Node: "b/1", Connected: true, Since: now, QueuedMessages: 2, QueuedBytes: 512, Sent: 9, Received: 8}}
-		},
+		peers: peersOf(aLink{Addr: "10.0.0.2:7001", Node: "b/1", Connected: true, Since: now, QueueMessages: 2, QueueBytes: 512, Sent: 9, Received: 8}),
 	}
 	look := func() (report clusterReport) {
 		answer := httptest.NewRecorder()
@@ -73,7 +75,9 @@ func TestOperatorsSeeTheCluster(t *testing.T) {
 		require.Equal(t, n.Draining, n.Shards == 0)
 	}
 	require.Equal(t, cluster.Shards, shards)
-	require.Equal(t, pages.peers(), report.Peers)
+	require.Equal(t, []peerReport{
+		{Address: "10.0.0.2:7001", Node: "b/1", Connected: true, Since: now, QueuedMessages: 2, QueuedBytes: 512, Sent: 9, Received: 8},
+	}, report.Peers)
 	require.NoError(t, pages.check(t.Context()))
 
 	pages.member = aMember{trouble: errors.New("renewed 7s ago")}
