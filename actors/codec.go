@@ -12,10 +12,10 @@ import (
 
 // Codec writes the messages that may cross nodes, and reads them: a list of the
 // version, the message's kind (a number of codec_kinds.go) and its value, in
-// CBOR (RFC 8949). Fields that the reader doesn't know are
-// passed over, those that are missing are zero, so nodes of neighbouring
-// releases understand each other as long as nothing gets another meaning: a new
-// field gets a new key, a new message a new number.
+// CBOR (RFC 8949). Fields that the reader doesn't know are passed over, those
+// that are missing are zero, so nodes of neighbouring releases understand each
+// other as long as nothing gets another meaning: a new field gets a new key, a
+// new message a new number.
 //
 // Times are exact and come out in UTC; a nil slice stays nil. The zero value is
 // ready, and may be used by many at once.
