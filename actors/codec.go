@@ -28,7 +28,7 @@ const (
 	// codecVersion changes when releases can no longer read each other.
 	codecVersion = 1
 	// maxElements bounds each list and map of a message, and maxDepth how deep
-	// they nest: the deepest of ours has 13 levels, and may travel in another.
+	// they nest: the deepest of ours, a template in a letter, has half as many.
 	maxElements = 16 << 10
 	maxDepth    = 32
 )
@@ -88,7 +88,7 @@ func must[T any](v T, err error) T {
 // Encode writes msg. An error is domain.ErrFailed: msg is of a type that isn't
 // listed or too long, which no repetition cures.
 func (Codec) Encode(msg any) ([]byte, error) {
-	m := envelope{Version: codecVersion}
+	m := wireMessage{Version: codecVersion}
 	inner, err := wireKinds.pack(msg)
 	if inner != nil {
 		m.Kind, m.Value = inner.Kind, inner.Value
@@ -142,8 +142,8 @@ func (Codec) Decode(data []byte) (any, error) {
 	return m.Value, nil
 }
 
-// envelope is a message as a whole. Nothing is of kind 0.
-type envelope struct {
+// wireMessage is a message as a whole. Nothing is of kind 0.
+type wireMessage struct {
 	_       struct{} `cbor:",toarray"`
 	Version uint64
 	Kind    uint64

@@ -51,6 +51,8 @@ var wireKinds = newTable(
 	message[look](40),
 	// Feeds.
 	message[publish](50), message[domain.FeedReplay](51), message[domain.FeedEvent](52), message[domain.FeedHistory](53),
+	// Routers.
+	message[letter](60), message[returned](61), message[fetch](62), message[parcel](63),
 
 	// Commands.
 	message[domain.Accept](100), message[domain.Release](101), message[domain.Complete](102),
