@@ -94,8 +94,12 @@ func (m *Member) Healthy() error {
 	return nil
 }
 
+// Renewed is when the lease was last renewed, by this node's clock; the Unix
+// epoch: never.
+func (m *Member) Renewed() time.Time { return time.Unix(0, m.renewed.Load()) }
+
 func (m *Member) age() time.Duration {
-	return m.cfg.Now().Sub(time.Unix(0, m.renewed.Load()))
+	return m.cfg.Now().Sub(m.Renewed())
 }
 
 // Join enters the cluster and returns once this node knows who is there.

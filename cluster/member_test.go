@@ -165,6 +165,7 @@ func TestValkeyIsAway(t *testing.T) {
 	require.NoError(t, a.Healthy())
 	v.pass(time.Second)
 	require.ErrorContains(t, a.Healthy(), "6s ago")
+	require.Equal(t, v.clock().Add(-lease-time.Second), a.Renewed().UTC())
 	require.Same(t, before, a.View())
 	v.SetError("")
 	require.NoError(t, b.renew(t.Context()))

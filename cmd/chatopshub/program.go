@@ -114,7 +114,7 @@ func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surr
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.metrics.MustRegister(buildInfo())
 	for _, step := range []func(context.Context) error{
-		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage,
+		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage, p.checkFolder,
 		p.openSystem, p.openFeeds, p.openPlatform, p.openErrands, p.openConversations, p.openAgents, p.openSockets,
 		p.openJobs, p.openHTTP, p.openReconciliation, p.openCheckups,
 	} {
