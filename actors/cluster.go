@@ -34,6 +34,9 @@ type Placement interface {
 	// Offer makes another node's view ours if it is newer. What it can't read it
 	// drops.
 	Offer(view []byte)
+	// Fresh is false of a node that nobody has confirmed for longer than its
+	// lease: others may own by now what it believes it does.
+	Fresh() bool
 	// Watch has f called after each change; it must not block. Before Join.
 	Watch(f func())
 }

@@ -201,6 +201,7 @@ func (o *node) current() testView {
 func (o *node) Owner(key [16]byte) (string, bool)  { return o.current().owner(key, "") }
 func (o *node) Former(key [16]byte) (string, bool) { return o.current().owner(key, o.addr) }
 func (o *node) Number() int64                      { return o.current().Number }
+func (o *node) Fresh() bool                        { return true }
 func (o *node) Watch(f func())                     { o.watch = append(o.watch, f) }
 
 func (o *node) Export() []byte {

@@ -13,7 +13,6 @@ import (
 	"github.com/anthdm/hollywood/actor"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
 )
 
@@ -24,7 +23,7 @@ type bareStream struct {
 	received atomic.Int64
 }
 
-func newBareStream(b *testing.B, count func(frame []byte) int64) *bareStream {
+func newBareStream(b *testing.B, secured security, count func(frame []byte) int64) *bareStream {
 	bare := new(bareStream)
 	desc := grpc.StreamDesc{StreamName: "Bare", ClientStreams: true, ServerStreams: true}
 	served := desc
@@ -41,7 +40,7 @@ func newBareStream(b *testing.B, count func(frame []byte) int64) *bareStream {
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
-	server := grpc.NewServer(grpc.ForceServerCodecV2(raw{}), grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow))
+	server := grpc.NewServer(grpc.Creds(secured.server()), grpc.ForceServerCodecV2(raw{}), grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow))
 	server.RegisterService(&grpc.ServiceDesc{ServiceName: "bare", HandlerType: (*any)(nil), Streams: []grpc.StreamDesc{served}}, bare)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
@@ -49,7 +48,7 @@ func newBareStream(b *testing.B, count func(frame []byte) int64) *bareStream {
 		server.Stop()
 		require.NoError(b, <-ended)
 	})
-	conn, err := grpc.NewClient("passthrough:///"+listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+	conn, err := grpc.NewClient("passthrough:///"+listener.Addr().String(), grpc.WithTransportCredentials(secured.client()),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})),
 		grpc.WithInitialWindowSize(streamWindow), grpc.WithInitialConnWindowSize(connWindow))
 	require.NoError(b, err)
@@ -69,7 +68,7 @@ func (s *bareStream) send(b *testing.B, frame mem.BufferSlice, messages int64) i
 // perSecond is how many messages a second arrive when send is called until the
 // time is over.
 func perSecond(b *testing.B, received *atomic.Int64, senders int, send func() (sent int64)) float64 {
-	begun, end := time.Now(), time.Now().Add(time.Second)
+	begun, end := time.Now(), time.Now().Add(time.Second/2)
 	var sent atomic.Int64
 	before := received.Load()
 	done := make(chan struct{})
@@ -92,16 +91,24 @@ func perSecond(b *testing.B, received *atomic.Int64, senders int, send func() (s
 // messages of 256 bytes, with gRPC alone: one message for each call of SendMsg,
 // and the remote's own frames, ready made and unread.
 func BenchmarkRemote(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { benchmarkRemote(b, nil) })
+	b.Run("tls", func(b *testing.B) {
+		files := newAuthority(b).issue(b.TempDir(), nil)
+		benchmarkRemote(b, &files)
+	})
+}
+
+func benchmarkRemote(b *testing.B, files *TLSFiles) {
 	const posters, inFrame = 32, frameBytes / 270
 	body := strings.Repeat("x", 256)
-	one := newBareStream(b, func([]byte) int64 { return 1 })
-	packed := newBareStream(b, func([]byte) int64 { return inFrame })
+	w := newTown(b)
+	a, c := w.secure("a", files), w.secure("b", files)
+	one := newBareStream(b, a.security, func([]byte) int64 { return 1 })
+	packed := newBareStream(b, a.security, func([]byte) int64 { return inFrame })
 	m := message{to: actor.NewPID("b", "router"), body: []byte(body)}
 	m.size = measure(&m, "a")
 	ready := pack(slices.Repeat([]message{m}, inFrame), 0, "a").Materialize()
 
-	w := newTown(b)
-	a, c := w.node("a"), w.node("b")
 	var received atomic.Int64
 	to := c.process("router", func(any, *actor.PID) { received.Add(1) })
 	var remote, single, frames []float64

@@ -30,6 +30,11 @@ func (w *town) behind(name string) (*node, *clustertest.Proxy) {
 // converse makes sure that both nodes have a link to the other.
 func converse(t *testing.T, a, b *node) {
 	t.Helper()
+	for _, way := range [][2]*node{{a, b}, {b, a}} {
+		_, err := way[0].peer(way[1].Address())
+		require.NoError(t, err)
+		way[0].becomes(t, way[1].Address(), "linked", connected)
+	}
 	require.NoError(t, a.Post(b.sink(), "hello", nil))
 	b.receives(t, "hello")
 	require.NoError(t, b.Post(a.sink(), "hello", nil))

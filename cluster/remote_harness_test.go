@@ -157,11 +157,11 @@ func (w *town) node(name string) *node {
 	return w.start(w.config(name, listen(w)))
 }
 
-// brisk starts a node that gives up soon.
+// brisk starts a node that gives up as soon as it does by default.
 func (w *town) brisk(name string) *node {
 	w.Helper()
 	cfg := w.config(name, listen(w))
-	cfg.MaxWait, cfg.Silence = time.Second, 2*time.Second
+	cfg.MaxWait, cfg.Silence = 0, 0
 	return w.start(cfg)
 }
 
