@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,8 +97,9 @@ type router struct {
 	placement Placement
 	changed   atomic.Int64 // Unix nanoseconds of the last change of the view
 
-	mu    sync.RWMutex
-	kinds map[string]destination
+	mu      sync.RWMutex
+	kinds   map[string]destination
+	changes []func()
 
 	waiters sync.Map // of asks, by id: *waiter
 
@@ -135,6 +137,14 @@ func (r *router) register(kind string, d destination) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.kinds[kind] = d
+}
+
+// onChange has f called after each change of the view, once everybody who has
+// to leave was told. It doesn't wait for anything.
+func (r *router) onChange(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes = append(r.changes, f)
 }
 
 func (r *router) destination(kind string) (destination, error) {
@@ -310,7 +320,16 @@ func (r *router) move() {
 		for _, d := range r.destinations() {
 			d.rebalance()
 		}
+		for _, f := range r.listeners() {
+			f()
+		}
 	}
+}
+
+func (r *router) listeners() []func() {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.changes)
 }
 
 func (r *router) destinations() []destination {
