@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -80,6 +81,8 @@ type destination interface {
 	fetched(key [16]byte, to *actor.PID)
 	// rebalance has leave what other nodes own by now.
 	rebalance()
+	// strangers is how many are here whose keys other nodes own.
+	strangers() int
 }
 
 // router takes what comes from other nodes for the actors of this one, and
@@ -340,6 +343,33 @@ func (r *router) destinations() []destination {
 		all = append(all, d)
 	}
 	return all
+}
+
+// lookAgain is how often Vacated counts who is left.
+const lookAgain = 20 * time.Millisecond
+
+// Vacated returns when nobody is on this node whose key another node owns, or
+// when ctx ends. A node alone is always vacated.
+func (s *System) Vacated(ctx context.Context) error {
+	if s.router == nil {
+		return nil
+	}
+	ticker := time.NewTicker(lookAgain)
+	defer ticker.Stop()
+	for {
+		left := 0
+		for _, d := range s.router.destinations() {
+			left += d.strangers()
+		}
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d actors are still on their way: %w", left, context.Cause(ctx))
+		case <-ticker.C:
+		}
+	}
 }
 
 // former is who may have the state of the key's actor.
