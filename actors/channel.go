@@ -68,9 +68,9 @@ const (
 	// grantLife is how long a grant may take to depart: a conversation that
 	// doesn't come back with it is gone.
 	grantLife = 30 * time.Second
-	// callLife is longer than any call may take. What came of it may get lost
-	// between two nodes.
-	callLife = time.Minute
+	// callLife is longer than any call may take, its upload included. What came
+	// of it may get lost between two nodes.
+	callLife = 3 * time.Minute
 	// maxHeld is how long a claimed message waits for its place: longer than any
 	// pace but that of a paused channel makes it wait.
 	maxHeld = 2 * time.Second
@@ -154,6 +154,7 @@ func (c *channel) now() time.Time { return c.all.system.now() }
 func (c *channel) reserve(r reserve) {
 	now := c.now()
 	c.organization = r.Organization
+	c.endCall(r.Conversation) // a conversation makes one at a time: what came of the last one was lost on the way
 	if _, has := c.grants[r.Conversation]; has {
 		c.all.tell(r.Conversation, granted{c.id}) // it was passivated in between
 		return

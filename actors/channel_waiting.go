@@ -80,21 +80,21 @@ func (cs *Channels) displaced() []domain.ConversationID {
 	return ids
 }
 
-// claimTime is what is left of a claim. Its call begins in its first third, so
-// that the platform has the rest for its answer, and ends with it: after that
-// nobody has to ask whether some node is still at it.
+// claimTime is what is left of a claim. Its call begins early, so that the
+// platform has the rest for its answer, and ends with it: after that nobody has
+// to ask whether some node is still at it.
 type claimTime struct {
 	begin, end context.Context
 	cancel     func()
 }
 
 func (cs *Channels) claimOf(a attempt) claimTime {
-	life := cs.conversations.cfg.ClaimLife
-	if life == 0 {
+	cfg := &cs.conversations.cfg
+	if cfg.ClaimLife == 0 {
 		return claimTime{cs.ctx, cs.ctx, func() {}}
 	}
-	begin, cancelBegin := context.WithDeadline(cs.ctx, a.claim.Add(life/3))
-	end, cancelEnd := context.WithDeadline(cs.ctx, a.claim.Add(life))
+	begin, cancelBegin := context.WithDeadline(cs.ctx, a.claim.Add(cfg.ClaimLife/3))
+	end, cancelEnd := context.WithDeadline(cs.ctx, a.claim.Add(cfg.claimLife(a.outgoing.Content.Type)))
 	return claimTime{begin, end, func() {
 		cancelBegin()
 		cancelEnd()

@@ -66,12 +66,14 @@ type ConversationConfig struct {
 	Patience  domain.Patience
 	// ClaimLife is how long the claim of a message may be under way on another
 	// node: from claiming it to the end of the call. A third of it is for the
-	// way to the call. For one node alone it is 0.
-	ClaimLife time.Duration
-	Wheel     *Wheel
-	Entropy   func() [16]byte // fresh randomness for each call
-	Logger    *slog.Logger
-	Directory DirectoryConfig
+	// way to the call. Where a file may have to be uploaded first, it is longer
+	// by UploadTime. Both are for several nodes; what one that is alone finds
+	// claimed, nobody works on.
+	ClaimLife, UploadTime time.Duration
+	Wheel                 *Wheel
+	Entropy               func() [16]byte // fresh randomness for each call
+	Logger                *slog.Logger
+	Directory             DirectoryConfig
 }
 
 // Conversations is the directory of conversation actors.
@@ -84,7 +86,7 @@ type Conversations struct {
 // NewConversations makes the directory.
 func NewConversations(s *System, cfg ConversationConfig) *Conversations {
 	if s.router == nil {
-		cfg.ClaimLife = 0
+		cfg.ClaimLife, cfg.UploadTime = 0, 0
 	}
 	cs := &Conversations{system: s, cfg: cfg}
 	if cfg.Channels != nil {

@@ -43,11 +43,21 @@ func (c *conversation) overtaken(head domain.ChangeID) {
 
 // dueOf is when the next step may be taken with the first message of the outbox.
 func (c *conversation) dueOf(head domain.Unsent) time.Time {
-	switch life := c.all.cfg.ClaimLife; {
+	switch life := c.all.cfg.claimLife(head.Type); {
 	case head.State != domain.SendSending:
 		return head.Due
 	case life > 0:
 		return head.Claim.Add(life) // another node may be at it
 	}
 	return time.Time{}
+}
+
+// claimLife is how long the claim of such a message may be under way; 0: ask
+// nobody.
+func (cfg *ConversationConfig) claimLife(t domain.MessageType) time.Duration {
+	switch t {
+	case domain.TypeText, domain.TypeReaction, domain.TypeLocation, domain.TypeContacts:
+		return cfg.ClaimLife
+	}
+	return cfg.ClaimLife + cfg.UploadTime
 }
