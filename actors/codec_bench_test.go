@@ -48,7 +48,7 @@ func resultsOfReceive() Results {
 func publishOfMessage() publish {
 	body := "Does it come in another color?"
 	at := domain.Timestamp(time.Date(2026, 7, 1, 12, 30, 15, 0, time.UTC))
-	return publish{[]domain.Notice{{
+	return publish{Source: actor.NewPID("10.0.0.12:7946", "station/c9p4x2l1qd3k"), Number: 4711, Oldest: 4700, Notices: []domain.Notice{{
 		Name:  domain.EventMessageCreated,
 		Rooms: []domain.Room{domain.ConversationRoom(domain.ConversationID{1}), domain.AgentRoom(domain.UserID{2})},
 		Payload: domain.MessageCreated{
@@ -64,7 +64,7 @@ func publishOfMessage() publish {
 func BenchmarkCodec(b *testing.B) {
 	jsonOf := map[string]any{
 		"receive": requestToReceive(), "results": resultsOfReceive(),
-		"publish": publishOfMessage().notices, "reserve": reserve{Conversation: domain.ConversationID{1}},
+		"publish": publishOfMessage().Notices, "reserve": reserve{Conversation: domain.ConversationID{1}},
 	}
 	for name, msg := range map[string]any{
 		"receive": requestToReceive(), "results": resultsOfReceive(), "publish": publishOfMessage(),

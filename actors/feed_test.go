@@ -38,6 +38,8 @@ func (r *recorder) Deliver(events []domain.FeedEvent) {
 	r.events[id] = append(r.events[id], events...)
 }
 
+func (r *recorder) Listens(domain.OrganizationID) bool { return true }
+
 func (r *recorder) of(id domain.OrganizationID) []domain.FeedEvent {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -281,4 +283,5 @@ func BenchmarkFeedPublish(b *testing.B) {
 
 type fanoutFunc func(events []domain.FeedEvent)
 
-func (f fanoutFunc) Deliver(events []domain.FeedEvent) { f(events) }
+func (f fanoutFunc) Deliver(events []domain.FeedEvent)  { f(events) }
+func (f fanoutFunc) Listens(domain.OrganizationID) bool { return true }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,8 @@ type node struct {
 	undelivered func(*actor.PID, any)
 	lost        func(string)
 	watch       []func()
+
+	stale atomic.Bool // isn't Fresh
 
 	mu    sync.Mutex
 	view  testView
@@ -200,6 +203,7 @@ func (o *node) current() testView {
 
 func (o *node) Owner(key [16]byte) (string, bool)  { return o.current().owner(key, "") }
 func (o *node) Former(key [16]byte) (string, bool) { return o.current().owner(key, o.addr) }
+func (o *node) Fresh() bool                        { return !o.stale.Load() }
 func (o *node) Number() int64                      { return o.current().Number }
 func (o *node) Watch(f func())                     { o.watch = append(o.watch, f) }
 

@@ -96,8 +96,9 @@ type router struct {
 	placement Placement
 	changed   atomic.Int64 // Unix nanoseconds of the last change of the view
 
-	mu    sync.RWMutex
-	kinds map[string]destination
+	mu        sync.RWMutex
+	kinds     map[string]destination
+	disturbed []func()
 
 	waiters sync.Map // of asks, by id: *waiter
 
@@ -135,6 +136,23 @@ func (r *router) register(kind string, d destination) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.kinds[kind] = d
+}
+
+// onDisturbance has f called after each change of the view, when everybody has
+// been told to leave who has to, and after each loss of a connection: what was
+// sent last may have gone astray. F must not block.
+func (r *router) onDisturbance(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.disturbed = append(r.disturbed, f)
+}
+
+func (r *router) disturb() {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, f := range r.disturbed {
+		f()
+	}
 }
 
 func (r *router) destination(kind string) (destination, error) {
@@ -289,6 +307,7 @@ func (r *router) lost(addr string) {
 		}
 		return true
 	})
+	r.disturb()
 }
 
 // viewChanged has everybody look who is on the wrong node now.
@@ -310,6 +329,7 @@ func (r *router) move() {
 		for _, d := range r.destinations() {
 			d.rebalance()
 		}
+		r.disturb()
 	}
 }
 
