@@ -45,11 +45,19 @@ func newFeed(all *Feeds, organization domain.OrganizationID, entry *Entry) *feed
 	if rested, ok := all.resting.LoadAndDelete(organization); ok {
 		f.resume(rested.(feedState))
 	} else {
-		f.history.Newest.Epoch = all.config.Epoch()
+		f.beginEpoch()
 	}
 	f.encoder = json.NewEncoder(&f.encoded)
 	f.encoder.SetEscapeHTML(false)
 	return f
+}
+
+// beginEpoch counts anew, without a history.
+func (f *feed) beginEpoch() {
+	f.history = domain.FeedHistory{Newest: domain.FeedPosition{Epoch: f.all.config.Epoch()}}
+	if r := f.all.system.router; r != nil {
+		f.peers.view = r.placement.Number()
+	}
 }
 
 // Receive implements Behavior.
@@ -87,7 +95,7 @@ func (f *feed) publish(m publish) {
 	if !f.unsettled.IsZero() {
 		// The last time it panicked on the way: nobody knows what has arrived,
 		// so its numbers are not used again.
-		f.history = domain.FeedHistory{Newest: domain.FeedPosition{Epoch: f.all.config.Epoch()}}
+		f.beginEpoch()
 		events = append(events, f.lost(f.unsettled, now))
 	}
 	if since, ok := f.all.gaps.LoadAndDelete(f.organization); ok {

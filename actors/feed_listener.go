@@ -98,8 +98,11 @@ func (l *listener) replay(m replay) {
 	l.waiting = append(l.waiting, waitingReplay{m, ask, now})
 }
 
-// isBeginning reports whether the history isn't complete up to where it began.
-func (l *listener) isBeginning() bool { return l.history.Newest.Seq < l.told.Seq }
+// isBeginning reports whether the history isn't there yet, or a part of what it
+// begins with is missing.
+func (l *listener) isBeginning() bool {
+	return l.history.Newest.Epoch == "" || l.history.Newest.Seq < l.told.Seq
+}
 
 // awaits reports whether an answer may still come.
 func (l *listener) awaits(now time.Time) bool {

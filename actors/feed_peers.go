@@ -65,6 +65,7 @@ type (
 		History   domain.FeedHistory `cbor:"1,keyasint"`
 		Sources   []feedSource       `cbor:"2,keyasint"`
 		Listeners []feedListener     `cbor:"3,keyasint"`
+		View      int64              `cbor:"4,keyasint"` // number of the one in which the epoch began
 	}
 	// feedSource is where a feed is in what a source sends.
 	feedSource struct {
@@ -85,6 +86,7 @@ type feedPeers struct {
 	listeners map[address]*feedListener
 	owed      []*peerSource // those that wait for an acknowledgement
 	handled   int           // messages since the last ones
+	view      int64         // number of the one in which the epoch began
 }
 
 type peerSource struct {
@@ -230,7 +232,7 @@ func (f *feed) spread(events []domain.FeedEvent) {
 func (f *feed) state() feedState {
 	now := f.all.system.now()
 	f.history.Forget(now, f.all.config.History)
-	var s feedState
+	s := feedState{View: f.peers.view}
 	s.History = f.history.Tail(domain.FeedLimits{Events: movedEvents, Bytes: movedBytes})
 	for _, p := range f.peers.sources {
 		if now.Sub(p.Seen) < sourceTime {
@@ -247,7 +249,7 @@ func (f *feed) state() feedState {
 
 // resume goes on where another activation ended.
 func (f *feed) resume(s feedState) {
-	f.history = s.History
+	f.history, f.peers.view = s.History, s.View
 	f.know(s)
 }
 
@@ -278,10 +280,11 @@ func (f *feed) Arrive(state any, _ Self) {
 	}
 }
 
-// Meet implements Rival. Two feeds of the organization were active at a time,
-// each with events that the other doesn't know.
+// Meet implements Rival. Two feeds of the organization were active at a time. If
+// ours is the one that took the other's place, that one has acknowledged nothing
+// since. Else it has told what ours doesn't know.
 func (f *feed) Meet(state any, _ Self) {
-	if s, ok := state.(feedState); ok {
+	if s, ok := state.(feedState); ok && s.View >= f.peers.view {
 		f.know(s)
 		f.doubt()
 	}

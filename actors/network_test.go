@@ -38,7 +38,8 @@ type node struct {
 	lost        func(string)
 	watch       []func()
 
-	stale atomic.Bool // isn't Fresh
+	stale atomic.Bool                        // isn't Fresh
+	loses atomic.Pointer[func(msg any) bool] // of what is posted, without a word; nil: nothing
 
 	mu    sync.Mutex
 	view  testView
@@ -160,6 +161,9 @@ func (o *node) Post(to *actor.PID, msg any, sender *actor.PID) error {
 	if data, err := (Codec{}).Encode(msg); err == nil { // the tests have messages of their own, too
 		msg, err = Codec{}.Decode(data)
 		require.NoError(o.net.t, err)
+	}
+	if loses := o.loses.Load(); loses != nil && (*loses)(msg) {
+		return nil
 	}
 	link := o.links[to.GetAddress()]
 	if link == nil {
