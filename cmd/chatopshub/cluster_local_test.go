@@ -6,18 +6,21 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/persistence/persistencetest"
 )
 
@@ -27,8 +30,8 @@ var (
 )
 
 // TestAClusterOnOneMachine is what "make cluster" starts: real processes, a real
-// Valkey or Redis, TLS between the nodes, HAProxy before them. One node is killed;
-// the others go on, and Ctrl-C ends everything.
+// Valkey or Redis, TLS between the nodes, HAProxy before them. One node is ended
+// and one killed; the other goes on, and Ctrl-C ends everything.
 func TestAClusterOnOneMachine(t *testing.T) {
 	t.Parallel()
 	path, err := binary()
@@ -38,7 +41,7 @@ func TestAClusterOnOneMachine(t *testing.T) {
 	cmd.Dir = t.TempDir()
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "PORT=0", "DATA_DIR=" + cmd.Dir, "DATABASE_URL=" + persistencetest.New(t).URL,
-		"META_GRAPH_URL=" + noPlatform, "CLUSTER_LEASE_TTL=2s", "LOG_LEVEL=warn",
+		"META_GRAPH_URL=" + noPlatform, "CLUSTER_LEASE_TTL=2s", "LOG_LEVEL=warn", "REQUESTS_PER_USER=0",
 	}
 	cmd.Stdout = stdout
 	launcher, err := startChild("cluster", cmd, stderr)
@@ -66,14 +69,27 @@ func TestAClusterOnOneMachine(t *testing.T) {
 	}
 	awaitMembers(t, nodes, localNodes)
 
-	pid, err := strconv.Atoi(nodes[1][3])
-	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
-	require.Eventually(t, func() bool { return strings.Contains(stderr.String(), "node2 has ended (signal: killed)") }, 10*time.Second, 10*time.Millisecond)
-	for range 20 {
-		require.Equal(t, http.StatusOK, call(client, http.MethodGet, public+"/api/auth/me", token, nil).status)
+	// One is ended as an upgrade does it: the clients don't notice.
+	calls := askAllTheTime(t, public, token)
+	end := func(node int, signal syscall.Signal, how string) {
+		pid, err := strconv.Atoi(nodes[node][3])
+		require.NoError(t, err)
+		require.NoError(t, syscall.Kill(pid, signal))
+		require.Eventually(t, func() bool {
+			return strings.Contains(stderr.String(), fmt.Sprintf("node%d has ended (%s)", node+1, how))
+		}, 40*time.Second, 10*time.Millisecond, stderr)
 	}
-	awaitMembers(t, append(nodes[:1:1], nodes[2:]...), localNodes-1)
+	end(2, syscall.SIGTERM, "exit status 0")
+	awaitMembers(t, nodes[:2], localNodes-1)
+	statuses := calls()
+	require.Len(t, statuses, 1, "%v", statuses)
+	require.Greater(t, statuses[http.StatusOK], 100)
+
+	end(1, syscall.SIGKILL, "signal: killed")
+	for range 20 {
+		require.Equal(t, http.StatusOK, call(client, http.MethodGet, public+"/api/auth/me", token, nil).status, "what couldn't reach it goes to another")
+	}
+	awaitMembers(t, nodes[:1], localNodes-2)
 
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	select {
@@ -82,9 +98,43 @@ func TestAClusterOnOneMachine(t *testing.T) {
 	case <-time.After(2 * time.Minute):
 		require.FailNow(t, "the cluster didn't end", "%s", stderr)
 	}
-	for _, url := range []string{public, nodes[0][1], nodes[2][1]} {
+	for _, url := range []string{public, nodes[0][1]} {
 		_, err := http.Get(url + "/healthz")
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	}
+}
+
+// askAllTheTime has some clients call until what it returns is called, which
+// tells how often they were answered with which status.
+func askAllTheTime(t *testing.T, url, token string) (stop func() map[int]int) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	statuses := map[int]int{}
+	for i := range 8 {
+		client := testClient(t)
+		asking.Go(func() {
+			for ctx.Err() == nil {
+				var status int
+				if i%2 == 0 {
+					status = call(client, http.MethodGet, url+"/api/conversations", token, nil).status
+				} else {
+					status = call(client, http.MethodPost, url+"/api/channels/"+domain.ChannelID(entropy()).String()+"/test", token, nil).status
+					if status == http.StatusNotFound {
+						status = http.StatusOK // there is no such channel
+					}
+				}
+				mu.Lock()
+				statuses[status]++
+				mu.Unlock()
+				<-time.After(5 * time.Millisecond)
+			}
+		})
+	}
+	return func() map[int]int {
+		cancel()
+		asking.Wait()
+		return statuses
 	}
 }
 
