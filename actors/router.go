@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,8 +100,9 @@ type router struct {
 	placement Placement
 	changed   atomic.Int64 // Unix nanoseconds of the last change of the view
 
-	mu    sync.RWMutex
-	kinds map[string]destination
+	mu      sync.RWMutex
+	kinds   map[string]destination
+	changes []func()
 
 	waiters sync.Map // of asks, by id: *waiter
 
@@ -138,6 +140,14 @@ func (r *router) register(kind string, d destination) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.kinds[kind] = d
+}
+
+// onChange has f called after each change of the view, once everybody who has
+// to leave was told. It doesn't wait for anything.
+func (r *router) onChange(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes = append(r.changes, f)
 }
 
 func (r *router) destination(kind string) (destination, error) {
@@ -321,7 +331,16 @@ func (r *router) move() {
 		for _, d := range r.destinations() {
 			d.rebalance()
 		}
+		for _, f := range r.listeners() {
+			f()
+		}
 	}
+}
+
+func (r *router) listeners() []func() {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.changes)
 }
 
 func (r *router) destinations() []destination {
