@@ -304,6 +304,14 @@ func (r *router) lost(addr string) {
 	})
 }
 
+// Unreadable tells who waits for the answer to a message of another node that
+// this one can't read: it was certainly not executed. Err is the Codec's.
+func (s *System) Unreadable(err error) {
+	if e, ok := errors.AsType[*UnreadableError](err); ok {
+		s.Reply(e.Replies, fmt.Errorf("%w: %w", domain.ErrUnavailable, e))
+	}
+}
+
 // viewChanged has everybody look who is on the wrong node now.
 func (r *router) viewChanged() {
 	r.changed.Store(r.system.now().UnixNano())
