@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,8 +97,11 @@ type router struct {
 	placement Placement
 	changed   atomic.Int64 // Unix nanoseconds of the last change of the view
 
-	mu    sync.RWMutex
-	kinds map[string]destination
+	mu      sync.RWMutex
+	kinds   map[string]destination
+	changes []func()
+	losses  []func(addr string)
+	broken  []string // nodes that the connection to broke; their losses are to be told
 
 	waiters sync.Map // of asks, by id: *waiter
 
@@ -145,6 +149,22 @@ func (r *router) destination(kind string) (destination, error) {
 		return nil, fmt.Errorf("no actors of kind %q here: %w", kind, domain.ErrUnavailable)
 	}
 	return d, nil
+}
+
+// onChange has f called after each change of the view, when those who are on the
+// wrong node have been told. It must not wait for anybody.
+func (r *router) onChange(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes = append(r.changes, f)
+}
+
+// onLost has f called when the connection to a node broke, so that what was sent
+// there may not have arrived. It must not wait for anybody.
+func (r *router) onLost(f func(addr string)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.losses = append(r.losses, f)
 }
 
 // elsewhere is the address of the node that owns the key, if that is another.
@@ -280,7 +300,7 @@ func (r *router) undelivered(to *actor.PID, msg any) {
 }
 
 // lost tells those who wait for answers from a node that nobody knows what
-// became of their questions.
+// became of their questions, and soon whom else it concerns.
 func (r *router) lost(addr string) {
 	err := fmt.Errorf("the connection to %s broke: %w", addr, domain.ErrOutcomeUnknown)
 	r.waiters.Range(func(_, v any) bool {
@@ -289,11 +309,21 @@ func (r *router) lost(addr string) {
 		}
 		return true
 	})
+	r.mu.Lock()
+	if !slices.Contains(r.broken, addr) {
+		r.broken = append(r.broken, addr)
+	}
+	r.mu.Unlock()
+	r.wake()
 }
 
 // viewChanged has everybody look who is on the wrong node now.
 func (r *router) viewChanged() {
 	r.changed.Store(r.system.now().UnixNano())
+	r.wake()
+}
+
+func (r *router) wake() {
 	select {
 	case r.moves <- struct{}{}:
 	default: // it will see this change, too
@@ -309,6 +339,22 @@ func (r *router) move() {
 		}
 		for _, d := range r.destinations() {
 			d.rebalance()
+		}
+		r.tellChanges()
+	}
+}
+
+func (r *router) tellChanges() {
+	r.mu.Lock()
+	changes, losses, broken := slices.Clone(r.changes), slices.Clone(r.losses), r.broken
+	r.broken = nil
+	r.mu.Unlock()
+	for _, f := range changes {
+		f()
+	}
+	for _, addr := range broken {
+		for _, f := range losses {
+			f(addr)
 		}
 	}
 }
@@ -333,7 +379,10 @@ func (r *router) former(key [16]byte) (addr string, ok bool) {
 
 // isNew reports whether the view has changed so lately that others may not know
 // it, or that actors are still on their way.
-func (r *router) isNew() bool { return r.system.now().UnixNano()-r.changed.Load() < int64(movingTime) }
+func (r *router) isNew() bool { return r.system.now().Sub(r.changedAt()) < movingTime }
+
+// changedAt is when the view last changed.
+func (r *router) changedAt() time.Time { return time.Unix(0, r.changed.Load()) }
 
 // The rest of actor.Processer.
 func (r *router) PID() *actor.PID         { return r.pid }
