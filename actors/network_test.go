@@ -39,6 +39,7 @@ type node struct {
 
 	mu    sync.Mutex
 	view  testView
+	was   testView        // the view before
 	cut   map[string]bool // peers that this one doesn't reach
 	links map[string]chan envelope
 	ended chan struct{}
@@ -110,7 +111,7 @@ func (o *node) adopt(v testView) {
 	o.mu.Lock()
 	newer := v.Number > o.view.Number
 	if newer {
-		o.view = v
+		o.was, o.view = o.view, v
 	}
 	o.mu.Unlock()
 	if newer {
