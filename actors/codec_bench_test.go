@@ -85,6 +85,11 @@ type (
 // the same with encoding/json.
 func BenchmarkCodec(b *testing.B) {
 	once := reserve{Conversation: domain.ConversationID{1}}
+	posted := letter{Kind: "conversation", Key: [16]byte{1}, View: 1_000, Msg: requestToReceive()}
+	postedJSON := new(struct {
+		letter
+		Msg jsonRequest
+	})
 	for _, bench := range []struct {
 		name     string
 		msg      any
@@ -92,6 +97,7 @@ func BenchmarkCodec(b *testing.B) {
 		jsonInto any
 	}{
 		{"receive", requestToReceive(), requestToReceive(), new(jsonRequest)},
+		{"letter", posted, posted, postedJSON},
 		{"results", resultsOfReceive(), resultsOfReceive(), new([]jsonResult)},
 		{"publish", publishOfMessage(), publishOfMessage().notices, new([]jsonNotice)},
 		{"reserve", once, once, new(reserve)},

@@ -122,10 +122,10 @@ func (p *peer) use(l *link) error {
 	finished := p.write(l)
 	<-l.ended
 	l.close(errStopped)
-	if finished && l.err == nil {
+	if finished && l.err == nil && p.ctx.Err() == nil {
 		return nil
 	}
-	p.r.lost(p.addr)
+	p.r.lost(p.addr) // also of a peer that is forgotten: nothing more comes from it
 	return cmp.Or(l.err, errEnded)
 }
 

@@ -122,8 +122,8 @@ func (r *Remote) forget(p *peer) {
 		delete(r.peers, p.addr)
 	}
 	r.mu.Unlock()
-	p.queue.close()
 	p.forget(errGone)
+	p.queue.close()
 }
 
 // member reports whether a node is in our view, or in a newer one if there is

@@ -159,7 +159,6 @@ func loadConfig(environ []string, dotenv string) (cfg Config, warnings []string,
 	s.checkProduction(cfg)
 	s.checkCluster(cfg)
 	s.checkTogether(cfg)
-	s.checkBuild(cfg)
 	if len(s.problems) > 0 {
 		return Config{}, nil, &configError{problems: s.problems}
 	}

@@ -52,11 +52,3 @@ func (s *source) checkTogether(c Config) {
 		s.problem("SEED_ADMIN_PASSWORD: got the e-mail address, takes something else")
 	}
 }
-
-// checkBuild is honest about variables whose feature this build doesn't have:
-// whoever sets one relies on it, so to start without would be a lie.
-func (s *source) checkBuild(c Config) {
-	if c.Cluster.Addr != "" {
-		s.problem("CLUSTER_ADDR: cluster mode is not part of this build, leave it unset")
-	}
-}

@@ -74,10 +74,7 @@ func (p *program) restConfig(beside map[string]http.Handler) rest.Config {
 		Throttle: valkey.NewThrottle(p.valkey.client, p.logger.With("part", "throttle"), time.Now),
 		Chain:    auth.RefreshChain{Key: auth.DeriveKey([]byte(p.cfg.Auth.Secret), auth.RefreshTokenLabel)},
 		Figures:  p.store.figures, Persons: p.store.erasures,
-		Checks: []rest.Check{
-			{Name: "postgresql", Ping: p.checkDatabase},
-			{Name: "valkey", Ping: p.valkey.ping},
-		},
+		Checks: p.checks(),
 		Beside: beside, Origins: p.cfg.HTTP.Origins, TrustedProxies: p.cfg.HTTP.TrustedProxies,
 		AccessTTL: p.cfg.Auth.AccessTokenTTL,
 		UserRate:  p.cfg.HTTP.UserRate, AddressRate: p.cfg.HTTP.AddressRate, Registerer: p.metrics,
@@ -122,7 +119,11 @@ func (p *program) listen(ctx context.Context, name, address string, handler http
 
 // operatorsPages are what operators look at, by path.
 func (p *program) operatorsPages() map[string]http.Handler {
-	return map[string]http.Handler{"/metrics": promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{})}
+	pages := map[string]http.Handler{"/metrics": promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{})}
+	if p.cluster != nil {
+		pages["/cluster"] = p.cluster.pages
+	}
+	return pages
 }
 
 // onlyPages serves each page under its path, and nothing else.
