@@ -39,7 +39,6 @@ type node struct {
 
 	mu    sync.Mutex
 	view  testView
-	was   testView        // the view before
 	cut   map[string]bool // peers that this one doesn't reach
 	links map[string]chan envelope
 	ended chan struct{}
@@ -111,7 +110,7 @@ func (o *node) adopt(v testView) {
 	o.mu.Lock()
 	newer := v.Number > o.view.Number
 	if newer {
-		o.was, o.view = o.view, v
+		o.view = v
 	}
 	o.mu.Unlock()
 	if newer {
