@@ -144,6 +144,14 @@ func (r *router) register(kind string, d destination) {
 	r.kinds[kind] = d
 }
 
+// onChange has f called after each change of the view, once everybody who has
+// to leave was told. It doesn't wait for anything.
+func (r *router) onChange(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes = append(r.changes, f)
+}
+
 func (r *router) destination(kind string) (destination, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -152,14 +160,6 @@ func (r *router) destination(kind string) (destination, error) {
 		return nil, fmt.Errorf("no actors of kind %q here: %w", kind, domain.ErrUnavailable)
 	}
 	return d, nil
-}
-
-// onChange has f called after each change of the view, once everybody who has
-// to leave was told. It doesn't wait for anything.
-func (r *router) onChange(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.changes = append(r.changes, f)
 }
 
 // onLost has f called when the connection to a node broke, so that what was sent
