@@ -108,7 +108,7 @@ type router struct {
 
 	waiters sync.Map // of asks, by id: *waiter
 
-	moves   chan struct{} // has room for one: the view has changed
+	moves   chan struct{} // has room for one: the view has changed, or a connection broke
 	stopped chan struct{}
 	running sync.WaitGroup
 }
@@ -337,32 +337,43 @@ func (r *router) viewChanged() {
 func (r *router) wake() {
 	select {
 	case r.moves <- struct{}{}:
-	default: // it will see this change, too
+	default: // it will see this, too
 	}
 }
 
 func (r *router) move() {
+	var known int64
 	for {
 		select {
 		case <-r.stopped:
 			return
 		case <-r.moves:
 		}
-		for _, d := range r.destinations() {
-			d.rebalance()
+		if n := r.placement.Number(); n != known {
+			known = n
+			r.tellChanges()
 		}
-		r.tellChanges()
+		r.tellLosses()
 	}
 }
 
 func (r *router) tellChanges() {
-	r.mu.Lock()
-	changes, losses, broken := slices.Clone(r.changes), slices.Clone(r.losses), r.broken
-	r.broken = nil
-	r.mu.Unlock()
+	for _, d := range r.destinations() {
+		d.rebalance()
+	}
+	r.mu.RLock()
+	changes := slices.Clone(r.changes)
+	r.mu.RUnlock()
 	for _, f := range changes {
 		f()
 	}
+}
+
+func (r *router) tellLosses() {
+	r.mu.Lock()
+	losses, broken := slices.Clone(r.losses), r.broken
+	r.broken = nil
+	r.mu.Unlock()
 	for _, addr := range broken {
 		for _, f := range losses {
 			f(addr)
