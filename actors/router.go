@@ -144,14 +144,6 @@ func (r *router) register(kind string, d destination) {
 	r.kinds[kind] = d
 }
 
-// onChange has f called after each change of the view, once everybody who has
-// to leave was told. It doesn't wait for anything.
-func (r *router) onChange(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.changes = append(r.changes, f)
-}
-
 func (r *router) destination(kind string) (destination, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -160,14 +152,6 @@ func (r *router) destination(kind string) (destination, error) {
 		return nil, fmt.Errorf("no actors of kind %q here: %w", kind, domain.ErrUnavailable)
 	}
 	return d, nil
-}
-
-// onLost has f called when the connection to a node broke, so that what was sent
-// there may not have arrived. It doesn't wait for anything.
-func (r *router) onLost(f func(addr string)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.losses = append(r.losses, f)
 }
 
 // elsewhere is the address of the node that owns the key, if that is another.
@@ -325,59 +309,6 @@ func (r *router) lost(addr string) {
 func (s *System) Unreadable(err error) {
 	if e, ok := errors.AsType[*UnreadableError](err); ok {
 		s.Reply(e.Replies, fmt.Errorf("%w: %w", domain.ErrUnavailable, e))
-	}
-}
-
-// viewChanged has everybody look who is on the wrong node now.
-func (r *router) viewChanged() {
-	r.changed.Store(r.system.now().UnixNano())
-	r.wake()
-}
-
-func (r *router) wake() {
-	select {
-	case r.moves <- struct{}{}:
-	default: // it will see this, too
-	}
-}
-
-func (r *router) move() {
-	var known int64
-	for {
-		select {
-		case <-r.stopped:
-			return
-		case <-r.moves:
-		}
-		if n := r.placement.Number(); n != known {
-			known = n
-			r.tellChanges()
-		}
-		r.tellLosses()
-	}
-}
-
-func (r *router) tellChanges() {
-	for _, d := range r.destinations() {
-		d.rebalance()
-	}
-	r.mu.RLock()
-	changes := slices.Clone(r.changes)
-	r.mu.RUnlock()
-	for _, f := range changes {
-		f()
-	}
-}
-
-func (r *router) tellLosses() {
-	r.mu.Lock()
-	losses, broken := slices.Clone(r.losses), r.broken
-	r.broken = nil
-	r.mu.Unlock()
-	for _, addr := range broken {
-		for _, f := range losses {
-			f(addr)
-		}
 	}
 }
 
