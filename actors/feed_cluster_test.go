@@ -128,7 +128,7 @@ func TestFeedsAcrossNodes(t *testing.T) {
 	n := newNewsroom(t, DirectoryConfig{}, "a", "b", "c", "d", "e", "f", "g", "h")
 	owners := []string{"a", "b", "c"}
 	n.own(owners)
-	const organizations = 6
+	const organizations = 4
 	talking := []string{"a", "b", "c"}
 	for o := range byte(organizations) {
 		for _, addr := range talking {
@@ -143,7 +143,7 @@ func TestFeedsAcrossNodes(t *testing.T) {
 			publishing.Go(func() {
 				for ; !stop.Load(); counts[o][i]++ {
 					n.publish(addr, organization(byte(o)), counts[o][i])
-					afterRandom(400 * time.Microsecond)
+					afterRandom(15 * time.Millisecond)
 				}
 			})
 		}
@@ -159,7 +159,12 @@ func TestFeedsAcrossNodes(t *testing.T) {
 			n.net.setView(view, addr)
 			afterRandom(time.Millisecond)
 		}
-		afterRandom(40 * time.Millisecond)
+		// Nobody leaves before what it had has come to others.
+		require.Eventually(t, func() bool { return n.feeds[leaves].directory.Len() == 0 }, patience, time.Millisecond)
+		for o := range byte(organizations) {
+			n.listen("a", organization(o))
+		}
+		afterRandom(20 * time.Millisecond)
 	}
 	stop.Store(true)
 	publishing.Wait()

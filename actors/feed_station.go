@@ -54,7 +54,9 @@ func (s *station) source(organization domain.OrganizationID) *source {
 	if known, ok := s.sources.Load(organization); ok {
 		return known.(*source)
 	}
-	made, _ := s.sources.LoadOrStore(organization, &source{station: s, organization: organization})
+	made, _ := s.sources.LoadOrStore(organization, &source{
+		station: s, organization: organization, window: sendWindow, patient: sendAgain,
+	})
 	return made.(*source)
 }
 
