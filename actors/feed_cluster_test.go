@@ -295,6 +295,36 @@ func TestFeedOfADeadNode(t *testing.T) {
 	})
 }
 
+// TestFeedMissesADeadSource: what a node didn't get to tell before it died nobody
+// knows, so the sockets are told that there may be something. One that ends in
+// order takes nothing along.
+func TestFeedMissesADeadSource(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNewsroom(t, DirectoryConfig{}, "a", "b", "c", "d")
+		n.own([]string{"a"})
+		id := organization(1)
+		n.listen("d", id)
+		for i, addr := range []string{"b", "c"} {
+			n.publish(addr, id, i)
+			synctest.Wait()
+		}
+		require.NoError(t, n.feeds["b"].Close(t.Context()))
+		n.cut("b", true)
+		<-time.After(5 * time.Second)
+		n.eventually("d", id, "b 0", "c 1")
+		n.cut("c", true)
+		<-time.After(5 * time.Second)
+		n.eventually("d", id, "b 0", "c 1", "resync")
+		n.cut("c", false) // it lives after all
+		n.publish("c", id, 2)
+		n.eventually("d", id, "b 0", "c 1", "resync", "c 2")
+		require.EqualValues(t, 4, n.got["d"].of(id)[3].Seq)
+		<-time.After(time.Minute)
+		require.Len(t, n.got["d"].of(id), 4)
+	})
+}
+
 // TestFeedOfAFrozenNode: it wakes, and takes what is published there for some
 // time though another node has its place. Nothing of that is lost.
 func TestFeedOfAFrozenNode(t *testing.T) {

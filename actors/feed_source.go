@@ -215,6 +215,16 @@ func (s *source) mayBeGone() bool {
 	return isElsewhere || s.owner != ""
 }
 
+// end tells the feed that nothing will come any more.
+func (s *source) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last > 0 {
+		s.add(publish{Last: true})
+		s.pump()
+	}
+}
+
 func (s *source) isSettled() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
