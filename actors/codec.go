@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -11,12 +10,12 @@ import (
 	"github.com/chatopshub/chatopshub/domain"
 )
 
-// Codec writes the messages that may cross nodes, and reads them: a byte for
-// the version, and the pair of the message's kind (a number of codec_kinds.go)
-// and its value in CBOR (RFC 8949). Fields that the reader doesn't know are
-// passed over, those that are missing are zero, so nodes of neighbouring
-// releases understand each other as long as nothing gets another meaning: a new
-// field gets a new key, a new message a new number.
+// Codec writes the messages that may cross nodes, and reads them: a list of the
+// version, the message's kind (a number of codec_kinds.go) and its value, in
+// CBOR (RFC 8949). Fields that the reader doesn't know are passed over, those
+// that are missing are zero, so nodes of neighbouring releases understand each
+// other as long as nothing gets another meaning: a new field gets a new key, a
+// new message a new number.
 //
 // Times are exact and come out in UTC; a nil slice stays nil. The zero value is
 // ready, and may be used by many at once.
@@ -29,7 +28,7 @@ const (
 	// codecVersion changes when releases can no longer read each other.
 	codecVersion = 1
 	// maxElements bounds each list and map of a message, and maxDepth how deep
-	// they nest: the deepest of ours has 13 levels, and may travel in another.
+	// they nest: the deepest of ours, a template in a letter, has half as many.
 	maxElements = 16 << 10
 	maxDepth    = 32
 )
@@ -65,7 +64,7 @@ var (
 		OmitEmpty:     cbor.OmitEmptyGoValue, // a pointer to false isn't nothing
 		IndefLength:   cbor.IndefLengthForbidden,
 		TagsMd:        cbor.TagsForbidden,
-	}.UserBufferEncMode())
+	}.EncMode())
 
 	decoding = must(cbor.DecOptions{
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
@@ -89,19 +88,22 @@ func must[T any](v T, err error) T {
 // Encode writes msg. An error is domain.ErrFailed: msg is of a type that isn't
 // listed or too long, which no repetition cures.
 func (Codec) Encode(msg any) ([]byte, error) {
-	m, err := wireKinds.pack(msg)
+	m := wireMessage{Version: codecVersion}
+	inner, err := wireKinds.pack(msg)
+	if inner != nil {
+		m.Kind, m.Value = inner.Kind, inner.Value
+	}
+	var data []byte
+	if err == nil {
+		data, err = encoding.Marshal(m)
+	}
+	if err == nil {
+		err = bounded(data)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w: %w", msg, domain.ErrFailed, err)
 	}
-	var b bytes.Buffer
-	b.WriteByte(codecVersion)
-	if err := encoding.MarshalToBuffer(m, &b); err != nil {
-		return nil, fmt.Errorf("encode %T: %w: %w", msg, domain.ErrFailed, err)
-	}
-	if err := bounded(b.Bytes()); err != nil {
-		return nil, fmt.Errorf("encode %T: %w: %w", msg, domain.ErrFailed, err)
-	}
-	return b.Bytes(), nil
+	return data, nil
 }
 
 // bounded refuses what no other node would read. A short message can't have too
@@ -111,7 +113,7 @@ func bounded(data []byte) error {
 	case len(data) > MaxMessage:
 		return errTooLong
 	case len(data) > maxElements:
-		return decoding.Wellformed(data[1:])
+		return decoding.Wellformed(data)
 	}
 	return nil
 }
@@ -122,40 +124,60 @@ func (Codec) Decode(data []byte) (any, error) {
 	switch {
 	case len(data) > MaxMessage:
 		return nil, &UnreadableError{Reason: errTooLong}
-	case len(data) == 0:
+	case len(data) == 0 || data[0] != listOf3:
 		return nil, &UnreadableError{Reason: errNoMessage}
-	case data[0] != codecVersion:
-		return nil, &UnreadableError{Reason: fmt.Errorf("written in version %d, read in version %d", data[0], codecVersion)}
+	}
+	var version uint64
+	rest, err := decoding.UnmarshalFirst(data[1:], &version)
+	if err == nil && version != codecVersion {
+		err = fmt.Errorf("written in version %d, read in version %d", version, codecVersion)
+	}
+	if err != nil {
+		return nil, &UnreadableError{Reason: err}
 	}
 	var m packed
-	if err := m.UnmarshalCBOR(data[1:]); err != nil {
+	if err := m.read(rest); err != nil {
 		return nil, err
 	}
 	return m.Value, nil
 }
 
-// packed is a value whose type travels with it.
+// wireMessage is a message as a whole. Nothing is of kind 0.
+type wireMessage struct {
+	_       struct{} `cbor:",toarray"`
+	Version uint64
+	Kind    uint64
+	Value   any
+}
+
+// packed is a value within a message whose type travels with it.
 type packed struct {
 	_     struct{} `cbor:",toarray"`
 	Kind  uint64
 	Value any // to be written: in the form of the kind; read: as it was
 }
 
-// The first byte of a message in CBOR.
+// The first bytes of messages in CBOR.
 const (
-	cborNull = 0xf6
-	cborPair = 0x82 // a list of two
+	null    = 0xf6
+	listOf2 = 0x82
+	listOf3 = 0x83
 )
 
 // UnmarshalCBOR reads what a packed is written as, or null.
 func (m *packed) UnmarshalCBOR(data []byte) error {
-	if len(data) == 1 && data[0] == cborNull {
+	if len(data) == 1 && data[0] == null {
 		return nil
 	}
-	if len(data) == 0 || data[0] != cborPair {
+	if len(data) == 0 || data[0] != listOf2 {
 		return &UnreadableError{Reason: errNoMessage}
 	}
-	body, err := decoding.UnmarshalFirst(data[1:], &m.Kind)
+	return m.read(data[1:])
+}
+
+// read reads the number of a kind and its value.
+func (m *packed) read(data []byte) error {
+	body, err := decoding.UnmarshalFirst(data, &m.Kind)
 	if err != nil {
 		return &UnreadableError{Reason: err}
 	}

@@ -58,43 +58,74 @@ func publishOfMessage() publish {
 	}}}
 }
 
-// BenchmarkCodec writes and reads the messages that nodes exchange most; json is
-// encoding/json with the same values, which it could only write: it knows no
-// types.
+// The same for encoding/json, which must be told the types of what it reads.
+type (
+	jsonRequest struct {
+		Commands []struct {
+			Origin domain.Origin
+			Event  domain.CustomerMessage
+		}
+		Replies *actor.PID
+		Trace   domain.Trace
+	}
+	jsonResult struct {
+		Err     *domain.Refusal
+		Message domain.MessageID
+	}
+	jsonNotice struct {
+		Name     domain.EventName
+		Rooms    []domain.Room
+		Payload  json.RawMessage
+		Activity bool
+		Trace    domain.Trace
+	}
+)
+
+// BenchmarkCodec writes and reads the messages that nodes exchange most, and
+// the same with encoding/json.
 func BenchmarkCodec(b *testing.B) {
-	jsonOf := map[string]any{
-		"receive": requestToReceive(), "results": resultsOfReceive(),
-		"publish": publishOfMessage().Notices, "reserve": reserve{Conversation: domain.ConversationID{1}},
-	}
-	for name, msg := range map[string]any{
-		"receive": requestToReceive(), "results": resultsOfReceive(), "publish": publishOfMessage(),
-		"reserve": reserve{Conversation: domain.ConversationID{1}},
+	once := reserve{Conversation: domain.ConversationID{1}}
+	posted := letter{Kind: "conversation", Key: [16]byte{1}, View: 1_000, Msg: requestToReceive()}
+	postedJSON := new(struct {
+		letter
+		Msg jsonRequest
+	})
+	for _, bench := range []struct {
+		name     string
+		msg      any
+		json     any
+		jsonInto any
+	}{
+		{"receive", requestToReceive(), requestToReceive(), new(jsonRequest)},
+		{"letter", posted, posted, postedJSON},
+		{"results", resultsOfReceive(), resultsOfReceive(), new([]jsonResult)},
+		{"publish", publishOfMessage(), publishOfMessage().Notices, new([]jsonNotice)},
+		{"reserve", once, once, new(reserve)},
 	} {
-		data, err := Codec{}.Encode(msg)
-		require.NoError(b, err)
-		b.Run(name+"/encode", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				_, err = Codec{}.Encode(msg)
-			}
-			require.NoError(b, err)
-			b.ReportMetric(float64(len(data)), "bytes")
-		})
-		b.Run(name+"/decode", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				_, err = Codec{}.Decode(data)
-			}
-			require.NoError(b, err)
-		})
-		b.Run(name+"/json", func(b *testing.B) {
-			b.ReportAllocs()
-			var text []byte
-			for b.Loop() {
-				text, err = json.Marshal(jsonOf[name])
-			}
-			require.NoError(b, err)
-			b.ReportMetric(float64(len(text)), "bytes")
-		})
+		benchmark(b, bench.name+"/cbor", func() ([]byte, error) { return Codec{}.Encode(bench.msg) },
+			func(data []byte) error { _, err := Codec{}.Decode(data); return err })
+		benchmark(b, bench.name+"/json", func() ([]byte, error) { return json.Marshal(bench.json) },
+			func(data []byte) error { return json.Unmarshal(data, bench.jsonInto) })
 	}
+}
+
+func benchmark(b *testing.B, name string, encode func() ([]byte, error), decode func([]byte) error) {
+	b.Helper()
+	data, err := encode()
+	require.NoError(b, err)
+	b.Run(name+"/encode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err = encode()
+		}
+		require.NoError(b, err)
+		b.ReportMetric(float64(len(data)), "bytes")
+	})
+	b.Run(name+"/decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			err = decode(data)
+		}
+		require.NoError(b, err)
+	})
 }

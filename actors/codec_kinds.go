@@ -29,14 +29,18 @@ var wireKinds = newTable(
 			func(t time.Time) (domain.Timestamp, error) { return domain.Timestamp(t), nil },
 		),
 	},
+	// Numbers below 24 take a byte, those below 256 two.
+	//
 	// Values, and errors that aren't of a kind below.
 	message[error](1), message[bool](2), message[int](3), message[string](4), message[[]byte](5),
 
 	// Conversations.
 	message[Request](10), message[Results](11),
 	message[granted](12), message[deferred](13), message[attempted](14), message[wake](15),
+	message[moved](27),
 	// Channels.
 	message[reserve](20), message[unreserve](21), message[depart](22), message[departed](23), message[answered](24),
+	message[channelState](25), message[brokenNoted](26),
 	// Agents.
 	message[connected](30), message[heartbeat](31), message[presenceSet](32), message[disconnected](33),
 	message[loginEnded](34), message[suspended](35), message[absent](36),

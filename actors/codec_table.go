@@ -71,7 +71,10 @@ func (t *table) pack(v any) (*packed, error) {
 // unpack reads the value of a kind.
 func (t *table) unpack(number uint64, body []byte) (any, error) {
 	k := t.byNumber[number]
-	if k == nil {
+	switch {
+	case number == 0:
+		return nil, decoding.Wellformed(body)
+	case k == nil:
 		return nil, errUnknownKind
 	}
 	v := reflect.New(k.typ)

@@ -150,6 +150,22 @@ func (d *Directory[K]) rebalance() {
 	}
 }
 
+// strangers implements destination.
+func (d *Directory[K]) strangers() int {
+	n := 0
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.mu.Lock()
+		for key := range s.residents {
+			if !d.owns(key) {
+				n++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // each tells msg to all who are in memory here.
 func (d *Directory[K]) each(msg any) {
 	for i := range d.shards {

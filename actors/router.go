@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -79,6 +80,8 @@ type destination interface {
 	fetched(key [16]byte, to *actor.PID)
 	// rebalance has leave what other nodes own by now.
 	rebalance()
+	// strangers is how many are here whose keys other nodes own.
+	strangers() int
 }
 
 // router takes what comes from other nodes for the actors of this one, and
@@ -310,6 +313,14 @@ func (r *router) lost(addr string) {
 	r.disturb()
 }
 
+// Unreadable tells who waits for the answer to a message of another node that
+// this one can't read: it was certainly not executed. Err is the Codec's.
+func (s *System) Unreadable(err error) {
+	if e, ok := errors.AsType[*UnreadableError](err); ok {
+		s.Reply(e.Replies, fmt.Errorf("%w: %w", domain.ErrUnavailable, e))
+	}
+}
+
 // viewChanged has everybody look who is on the wrong node now.
 func (r *router) viewChanged() {
 	r.changed.Store(r.system.now().UnixNano())
@@ -341,6 +352,33 @@ func (r *router) destinations() []destination {
 		all = append(all, d)
 	}
 	return all
+}
+
+// lookAgain is how often Vacated counts who is left.
+const lookAgain = 20 * time.Millisecond
+
+// Vacated returns when nobody is on this node whose key another node owns, or
+// when ctx ends. A node alone is always vacated.
+func (s *System) Vacated(ctx context.Context) error {
+	if s.router == nil {
+		return nil
+	}
+	ticker := time.NewTicker(lookAgain)
+	defer ticker.Stop()
+	for {
+		left := 0
+		for _, d := range s.router.destinations() {
+			left += d.strangers()
+		}
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d actors are still on their way: %w", left, context.Cause(ctx))
+		case <-ticker.C:
+		}
+	}
 }
 
 // former is who may have the state of the key's actor.
