@@ -17,7 +17,8 @@ type publish struct {
 	Number  uint64          `cbor:"2,keyasint"` // counts from 1, without gaps
 	Oldest  uint64          `cbor:"3,keyasint"` // of those that the source has no acknowledgement of
 	Notices []domain.Notice `cbor:"4,keyasint"`
-	Lost    time.Time       `cbor:"5,keyasint"` // since when notices before these are missing; zero: none are
+	Lost    time.Time       `cbor:"5,keyasint,omitzero"`  // since when notices before these are missing; zero: none are
+	Last    bool            `cbor:"6,keyasint,omitempty"` // the source ends
 }
 
 // replay asks what came after a position.
@@ -71,6 +72,8 @@ func (f *feed) Receive(msg any, _ Self) {
 		m.answer(f.history.Since(m.after))
 	case attend:
 		f.attend(m)
+	case missing:
+		f.missing()
 	case Idle, Drain:
 		f.publish(publish{})
 		f.acknowledge(true)

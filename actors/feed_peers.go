@@ -46,11 +46,11 @@ type (
 		Organization domain.OrganizationID `cbor:"1,keyasint"`
 		From         domain.FeedPosition   `cbor:"2,keyasint"` // before the first of them
 		Events       []domain.FeedEvent    `cbor:"3,keyasint"`
-		Answers      uint64                `cbor:"4,keyasint"` // the attend with this ID; 0: none, it is news
+		Answers      uint64                `cbor:"4,keyasint,omitempty"` // the attend with this ID; 0: none, it is news
 		// Of an answer. Whole: what was asked for can't be had, this is all there
 		// is. More: this is not the last part.
-		Whole  bool                `cbor:"5,keyasint"`
-		More   bool                `cbor:"6,keyasint"`
+		Whole  bool                `cbor:"5,keyasint,omitempty"`
+		More   bool                `cbor:"6,keyasint,omitempty"`
 		Newest domain.FeedPosition `cbor:"7,keyasint"` // where the answer leads
 	}
 	// ack tells a source up to which number its feed has taken all. Again: what
@@ -58,7 +58,7 @@ type (
 	ack struct {
 		Organization domain.OrganizationID `cbor:"1,keyasint"`
 		Through      uint64                `cbor:"2,keyasint"`
-		Again        bool                  `cbor:"3,keyasint"`
+		Again        bool                  `cbor:"3,keyasint,omitempty"`
 	}
 	// feedState is what a feed takes along.
 	feedState struct {
@@ -72,6 +72,7 @@ type (
 		Station *actor.PID `cbor:"1,keyasint"`
 		Next    uint64     `cbor:"2,keyasint"` // the number to be taken
 		Seen    time.Time  `cbor:"3,keyasint"`
+		Ended   bool       `cbor:"4,keyasint,omitempty"` // it has said so
 	}
 	// feedListener is a node that gets the events.
 	feedListener struct {
@@ -79,6 +80,13 @@ type (
 		Seen    time.Time  `cbor:"2,keyasint"`
 	}
 )
+
+// missing has a feed look which of its sources aren't reached.
+type missing struct{}
+
+// missingLooks is in how many looks on end a source isn't reached until its
+// node counts as dead.
+const missingLooks = 3
 
 // feedPeers is the nodes that a feed knows.
 type feedPeers struct {
@@ -94,6 +102,7 @@ type peerSource struct {
 	owed   bool
 	again  bool
 	missed uint64 // the number that was asked for again
+	gone   int    // looks on end in which it wasn't reached
 }
 
 func stationOf(pid *actor.PID) address { return address{pid.GetAddress(), pid.GetID()} }
@@ -119,6 +128,7 @@ func (f *feed) take(m publish) {
 	switch {
 	case m.Number == s.Next:
 		s.Next++
+		s.Ended = m.Last
 		f.publish(m)
 	case m.Number > s.Next && s.missed != s.Next:
 		s.missed, s.again = s.Next, true
@@ -134,8 +144,27 @@ func (f *feed) source(station *actor.PID, next uint64) *peerSource {
 		}
 		f.peers.sources[stationOf(station)] = s
 	}
-	s.Seen = f.all.system.now()
+	s.Seen, s.gone = f.all.system.now(), 0
 	return s
+}
+
+// missing tells what a node took along that died: it may have had notices of
+// what is done and durable, and nobody will ever publish them.
+func (f *feed) missing() {
+	var since time.Time
+	for _, s := range f.peers.sources {
+		addr := s.Station.GetAddress()
+		if s.Ended || addr == f.all.station.pid.GetAddress() || f.all.system.router.remote.Reaches(addr) {
+			s.gone = 0
+			continue
+		}
+		if s.gone++; s.gone == missingLooks && (since.IsZero() || s.Seen.Before(since)) {
+			since = s.Seen
+		}
+	}
+	if !since.IsZero() {
+		f.publish(publish{Lost: since})
+	}
 }
 
 // doubt begins a new epoch: all who listen learn by it that something may be

@@ -10,10 +10,15 @@ import (
 )
 
 const (
-	// sendWindow is how many messages may be under way to a feed.
-	sendWindow = 256
+	// sendWindow is how many messages may be under way to a feed, firstWindow how
+	// many of those that are sent again; with each acknowledgement it doubles. So
+	// a feed that is behind isn't kept from catching up by repeats.
+	sendWindow  = 256
+	firstWindow = 16
 	// sendAgain is after how long without an acknowledgement they are sent again.
-	sendAgain = time.Second
+	// It doubles, too, up to sendAgainMax.
+	sendAgain    = time.Second
+	sendAgainMax = 8 * time.Second
 	// sourceBytes bounds what a source keeps for a feed on another node. The
 	// number of messages is bounded by the directory's MaxWaiting.
 	sourceBytes = 8 << 20
@@ -42,8 +47,10 @@ type source struct {
 	taken   int    // of queue
 	bytes   int    // of what is packed
 	lost    time.Time
-	waiting time.Time // since when nothing was acknowledged, though something was sent
-	owner   string    // of the feed, when something was sent; "": this node
+	waiting time.Time     // since when nothing was acknowledged, though something was sent
+	patient time.Duration // how long that may be
+	window  uint64
+	owner   string // of the feed, when something was sent; "": this node
 }
 
 // kept is a message, and how long its payloads are; 0: they aren't encoded.
@@ -91,7 +98,7 @@ func (s *source) pump() {
 		addr = ""
 	}
 	s.owner = addr
-	for s.sent < s.last && s.sent-s.acked < sendWindow {
+	for s.sent < s.last && s.sent-s.acked < s.window {
 		k := &s.queue[s.taken+int(s.sent-s.acked)]
 		if isElsewhere {
 			s.pack(k)
@@ -150,16 +157,22 @@ func (s *source) acknowledged(m ack) {
 		s.drop(int(m.Through - s.acked))
 		s.acked = m.Through
 		s.sent = max(s.sent, s.acked)
-		s.waiting = s.station.now()
+		s.waiting, s.patient = s.station.now(), sendAgain
+		s.window = min(2*s.window, sendWindow)
 	}
 	if m.Again && m.Through == s.acked {
-		s.sent = s.acked
+		s.turnBack()
 	}
 	if !s.lost.IsZero() && !s.isFull() {
 		s.add(publish{Lost: s.lost})
 		s.lost = time.Time{}
 	}
 	s.pump()
+}
+
+// turnBack has all be sent again that isn't acknowledged, the first of it first.
+func (s *source) turnBack() {
+	s.sent, s.window = s.acked, firstWindow
 }
 
 func (s *source) drop(n int) {
@@ -184,8 +197,13 @@ func (s *source) tick(disturbed bool) {
 		return
 	}
 	now := s.station.now()
-	if disturbed && s.mayBeGone() || now.Sub(s.waiting) >= sendAgain {
-		s.sent, s.waiting = s.acked, now
+	overdue := now.Sub(s.waiting) >= s.patient
+	if overdue {
+		s.patient = min(2*s.patient, sendAgainMax)
+	}
+	if overdue || disturbed && s.mayBeGone() {
+		s.waiting = now
+		s.turnBack()
 		s.pump()
 	}
 }
@@ -195,6 +213,16 @@ func (s *source) tick(disturbed bool) {
 func (s *source) mayBeGone() bool {
 	_, isElsewhere := s.station.feeds.directory.elsewhere(s.organization)
 	return isElsewhere || s.owner != ""
+}
+
+// end tells the feed that nothing will come any more.
+func (s *source) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last > 0 {
+		s.add(publish{Last: true})
+		s.pump()
+	}
 }
 
 func (s *source) isSettled() bool {

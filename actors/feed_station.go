@@ -16,6 +16,9 @@ const (
 	// settleTime is how long a station that closes waits for acknowledgements.
 	settleTime = 3 * time.Second
 	settlePace = 5 * time.Millisecond
+	// missingTime is for how long after a disturbance feeds look for sources that
+	// aren't reached any more: longer than a lease.
+	missingTime = 30 * time.Second
 )
 
 // station is a node's end of the feeds of all organizations: a source for each
@@ -54,7 +57,9 @@ func (s *station) source(organization domain.OrganizationID) *source {
 	if known, ok := s.sources.Load(organization); ok {
 		return known.(*source)
 	}
-	made, _ := s.sources.LoadOrStore(organization, &source{station: s, organization: organization})
+	made, _ := s.sources.LoadOrStore(organization, &source{
+		station: s, organization: organization, window: sendWindow, patient: sendAgain,
+	})
 	return made.(*source)
 }
 
@@ -86,14 +91,19 @@ func (s *station) disturb() {
 func (s *station) run() {
 	ticker := time.NewTicker(stationPace)
 	defer ticker.Stop()
+	var since time.Time // of the last disturbance
 	for {
 		select {
 		case <-s.closed:
 			return
+		case <-s.disturbed:
+			since = s.now()
+			s.tick(true)
 		case <-ticker.C:
 			s.tick(false)
-		case <-s.disturbed:
-			s.tick(true)
+			if s.now().Sub(since) < missingTime {
+				s.feeds.directory.each(missing{})
+			}
 		}
 	}
 }
@@ -107,8 +117,12 @@ func (s *station) tick(disturbed bool) {
 }
 
 // settle waits until the feeds have acknowledged what was published, for some
-// time.
+// time, and tells them that nothing more comes.
 func (s *station) settle(ctx context.Context) {
+	defer s.sources.Range(func(_, v any) bool {
+		v.(*source).end()
+		return true
+	})
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	ticker := time.NewTicker(settlePace)

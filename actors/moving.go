@@ -232,7 +232,7 @@ func (r *resident[K]) handOver(addr string, state any) {
 // follow sends on what came after the actor has left for another node.
 func (r *resident[K]) follow(msg any) error {
 	switch msg.(type) {
-	case Idle, Drain, moveOut, parcel:
+	case Idle, Drain, moveOut, parcel, missing:
 		return nil
 	}
 	return r.directory.tell(r.key, msg, insisting)
