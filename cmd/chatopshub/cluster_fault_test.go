@@ -75,7 +75,7 @@ func TestLosingANodeIsANonEvent(t *testing.T) {
 			}
 			tr.end()
 			tr.check()
-			t.Logf("%d messages, %d requests; repeated: %v", len(tr.messages), tr.answered(), tr.faults)
+			t.Logf("%d messages, %d requests; repeated: %v; done late: %d", len(tr.messages), tr.answered(), tr.faults, tr.late)
 			if t.Failed() {
 				t.Log(f.logs())
 			}
