@@ -38,8 +38,8 @@ type channel struct {
 // turn is a conversation's. Until is when it doesn't count any more: what holds
 // one may get lost.
 type turn struct {
-	lane  lane
-	until time.Time
+	Lane  lane      `cbor:"1,keyasint"`
+	Until time.Time `cbor:"2,keyasint"`
 }
 
 // lane tells messages with a limit of their own apart.
@@ -53,8 +53,9 @@ const (
 
 // broken is what is known of a channel that the platform refused.
 type broken struct {
-	noted   bool      // in the database
-	trusted time.Time // from when on the registry is believed again: it lags behind the database
+	Noted   bool              `cbor:"1,keyasint,omitempty"` // in the database
+	Trusted time.Time         `cbor:"2,keyasint,omitzero"`  // from when on the registry is believed again: it lags behind the database
+	Failure *domain.CallError `cbor:"3,keyasint"`
 }
 
 const (
@@ -67,8 +68,9 @@ const (
 	// grantLife is how long a grant may take to depart: a conversation that
 	// doesn't come back with it is gone.
 	grantLife = 30 * time.Second
-	// callLife is longer than any call may take.
-	callLife = 5 * time.Minute
+	// callLife is longer than any call may take, its upload included. What came
+	// of it may get lost between two nodes.
+	callLife = 3 * time.Minute
 	// maxHeld is how long a claimed message waits for its place: longer than any
 	// pace but that of a paused channel makes it wait.
 	maxHeld = 2 * time.Second
@@ -86,7 +88,8 @@ type (
 		Conversation domain.ConversationID `cbor:"2,keyasint"`
 		Lane         lane                  `cbor:"3,keyasint"`
 	}
-	// unreserve takes a reserve, or a grant that isn't used, back.
+	// unreserve takes back a reserve, a grant that isn't used, or a departure of
+	// which the reply was lost.
 	unreserve struct {
 		Conversation domain.ConversationID `cbor:"1,keyasint"`
 	}
@@ -124,13 +127,14 @@ func (c *channel) Receive(msg any, _ Self) {
 		c.reserve(msg)
 	case unreserve:
 		c.unreserve(msg.Conversation)
+		c.endCall(msg.Conversation)
 	case depart:
 		c.leaves = append(c.leaves, msg)
 	case answered:
 		c.answered(msg)
 	case brokenNoted:
 		if c.broken != nil {
-			c.broken.noted, c.broken.trusted = true, c.now().Add(registryLag)
+			c.broken.Noted, c.broken.Trusted = true, c.now().Add(registryLag)
 		}
 	case channelDue:
 		c.ring(c.now().Add(recheck)) // should what follows panic
@@ -150,6 +154,7 @@ func (c *channel) now() time.Time { return c.all.system.now() }
 func (c *channel) reserve(r reserve) {
 	now := c.now()
 	c.organization = r.Organization
+	c.endCall(r.Conversation) // a conversation makes one at a time: what came of the last one was lost on the way
 	if _, has := c.grants[r.Conversation]; has {
 		c.all.tell(r.Conversation, granted{c.id}) // it was passivated in between
 		return
@@ -197,19 +202,29 @@ func (c *channel) endGrant(id domain.ConversationID) bool {
 	t, has := c.grants[id]
 	if has {
 		delete(c.grants, id)
-		c.granted[t.lane]--
+		c.granted[t.Lane]--
 	}
 	return has
+}
+
+// endCall forgets a call without an answer.
+func (c *channel) endCall(id domain.ConversationID) {
+	if _, has := c.calls[id]; has {
+		delete(c.calls, id)
+		c.breaker.Leaves()
+	}
 }
 
 // answered learns from a call what it says of the channel.
 func (c *channel) answered(a answered) {
 	now := c.now()
-	delete(c.calls, a.Conversation)
-	c.paces[light].Arrived(a.Departed.Slots[light], now)
-	if a.Departed.Lane == heavy {
-		c.paces[heavy].Arrived(a.Departed.Slots[heavy], now)
+	if _, counts := c.calls[a.Conversation]; counts { // else it departed before the channel began anew
+		c.paces[light].Arrived(a.Departed.Slots[light], now)
+		if a.Departed.Lane == heavy {
+			c.paces[heavy].Arrived(a.Departed.Slots[heavy], now)
+		}
 	}
+	delete(c.calls, a.Conversation)
 	switch f := a.Failure; {
 	case f == nil:
 		c.breaker.Works()
@@ -232,7 +247,7 @@ func (c *channel) breakDown(f *domain.CallError) {
 	if c.broken != nil {
 		return
 	}
-	c.broken = &broken{}
+	c.broken = &broken{Failure: f}
 	c.all.note(c.organization, c.id, f)
 }
 
@@ -278,7 +293,7 @@ func (c *channel) follow(ch domain.Channel) {
 // stopped is when to look again at a channel that may not send now; zero: it may.
 func (c *channel) stopped(ch domain.Channel, known bool, now time.Time) time.Time {
 	works := known && ch.Status == domain.ChannelActive
-	if c.broken != nil && c.broken.noted && works && !now.Before(c.broken.trusted) {
+	if c.broken != nil && c.broken.Noted && works && !now.Before(c.broken.Trusted) {
 		c.broken = nil // its credentials were renewed, or a check found it well
 		c.breaker = domain.Breaker{}
 	}
@@ -298,14 +313,13 @@ func (c *channel) sweep(now time.Time) {
 	}
 	c.swept = now
 	for id, t := range c.grants {
-		if t.until.Before(now) {
+		if t.Until.Before(now) {
 			c.unreserve(id)
 		}
 	}
 	for id, t := range c.calls {
-		if t.until.Before(now) {
-			delete(c.calls, id)
-			c.breaker.Leaves()
+		if t.Until.Before(now) {
+			c.endCall(id)
 		}
 	}
 	for id, p := range c.pairs {
@@ -322,10 +336,7 @@ func (c *channel) busy() bool {
 
 // ring has the actor woken at a time, instead of when it was to be woken before.
 func (c *channel) ring(at time.Time) {
-	if c.timer != nil {
-		c.timer.Stop()
-		c.timer = nil
-	}
+	c.stop()
 	if at.IsZero() {
 		return
 	}
@@ -333,11 +344,19 @@ func (c *channel) ring(at time.Time) {
 	c.timer = time.AfterFunc(at.Sub(c.now()), func() { system.Tell(pid, channelDue{}) })
 }
 
+// stop has the actor not woken any more.
+func (c *channel) stop() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+}
+
 // rest ends the actor when nothing is under way, or the node stops.
 func (c *channel) rest(why any) {
 	if _, draining := why.(Drain); draining || !c.busy() && len(c.pairs) == 0 {
 		c.turnBack()
-		c.ring(time.Time{})
+		c.stop()
 		c.all.Passivate(c.id, c.entry)
 	}
 }

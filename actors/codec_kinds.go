@@ -42,8 +42,10 @@ var wireKinds = newTable(
 	// Conversations.
 	message[Request](10), message[Results](11),
 	message[granted](12), message[deferred](13), message[attempted](14), message[wake](15),
+	message[moved](27),
 	// Channels.
 	message[reserve](20), message[unreserve](21), message[depart](22), message[departed](23), message[answered](24),
+	message[channelState](25), message[brokenNoted](26),
 	// Agents.
 	message[connected](30), message[heartbeat](31), message[presenceSet](32), message[disconnected](33),
 	message[loginEnded](34), message[suspended](35), message[absent](36),

@@ -22,6 +22,7 @@ func TestKindsStay(t *testing.T) {
 		1: "error", 2: "bool", 3: "int", 4: "string", 5: "[]uint8",
 		10: "actors.Request", 11: "actors.Results", 12: "actors.granted", 13: "actors.deferred", 14: "actors.attempted", 15: "actors.wake",
 		20: "actors.reserve", 21: "actors.unreserve", 22: "actors.depart", 23: "actors.departed", 24: "actors.answered",
+		25: "actors.channelState", 26: "actors.brokenNoted", 27: "actors.moved",
 		30: "actors.connected", 31: "actors.heartbeat", 32: "actors.presenceSet", 33: "actors.disconnected", 34: "actors.loginEnded",
 		35: "actors.suspended", 36: "actors.absent", 40: "actors.look",
 		50: "actors.publish", 51: "domain.FeedReplay", 52: "domain.FeedEvent", 53: "domain.FeedHistory",

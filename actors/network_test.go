@@ -40,6 +40,7 @@ type node struct {
 	mu    sync.Mutex
 	view  testView
 	cut   map[string]bool // peers that this one doesn't reach
+	wakes int             // posted
 	links map[string]chan envelope
 	ended chan struct{}
 	group sync.WaitGroup
@@ -153,6 +154,9 @@ func (o *node) Post(to *actor.PID, msg any, sender *actor.PID) error {
 	defer o.mu.Unlock()
 	if o.cut[to.GetAddress()] {
 		return domain.ErrUnavailable
+	}
+	if l, ok := msg.(letter); ok && l.Msg == (wake{}) {
+		o.wakes++
 	}
 	if data, err := (Codec{}).Encode(msg); err == nil { // the tests have messages of their own, too
 		msg, err = Codec{}.Decode(data)

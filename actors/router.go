@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,8 +100,9 @@ type router struct {
 	placement Placement
 	changed   atomic.Int64 // Unix nanoseconds of the last change of the view
 
-	mu    sync.RWMutex
-	kinds map[string]destination
+	mu      sync.RWMutex
+	kinds   map[string]destination
+	changes []func()
 
 	waiters sync.Map // of asks, by id: *waiter
 
@@ -138,6 +140,14 @@ func (r *router) register(kind string, d destination) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.kinds[kind] = d
+}
+
+// onChange has f called after each change of the view, once everybody who has
+// to leave was told. It doesn't wait for anything.
+func (r *router) onChange(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes = append(r.changes, f)
 }
 
 func (r *router) destination(kind string) (destination, error) {
@@ -294,6 +304,14 @@ func (r *router) lost(addr string) {
 	})
 }
 
+// Unreadable tells who waits for the answer to a message of another node that
+// this one can't read: it was certainly not executed. Err is the Codec's.
+func (s *System) Unreadable(err error) {
+	if e, ok := errors.AsType[*UnreadableError](err); ok {
+		s.Reply(e.Replies, fmt.Errorf("%w: %w", domain.ErrUnavailable, e))
+	}
+}
+
 // viewChanged has everybody look who is on the wrong node now.
 func (r *router) viewChanged() {
 	r.changed.Store(r.system.now().UnixNano())
@@ -313,7 +331,16 @@ func (r *router) move() {
 		for _, d := range r.destinations() {
 			d.rebalance()
 		}
+		for _, f := range r.listeners() {
+			f()
+		}
 	}
+}
+
+func (r *router) listeners() []func() {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.changes)
 }
 
 func (r *router) destinations() []destination {

@@ -320,5 +320,11 @@ func (m *Member) Offer(v *View) {
 	m.adopt(v)
 }
 
-// Refresh gets the newest view.
-func (m *Member) Refresh(ctx context.Context) error { return m.renew(ctx) }
+// Refresh gets the newest view. A node that isn't fresh has to step down first,
+// which Run does.
+func (m *Member) Refresh(ctx context.Context) error {
+	if !m.Fresh() {
+		return fmt.Errorf("membership was confirmed %v ago", m.age().Round(time.Second))
+	}
+	return m.renew(ctx)
+}

@@ -37,7 +37,10 @@ type RemoteConfig struct {
 	Codec    Codec
 	View     func() *View                // who is there
 	Refresh  func(context.Context) error // gets a newer View, if there is one
-	Lease    time.Duration               // how long a peer may be out of reach before Reaches says so
+	// Unreadable is told what the Codec says of a message that it can't read; nil:
+	// nobody is. It must not block.
+	Unreadable func(error)
+	Lease      time.Duration // how long a peer may be out of reach before Reaches says so
 
 	MaxMessage    int           // 4 MiB: bytes of an encoded message with its addresses
 	QueueMessages int           // 65,536 for each peer

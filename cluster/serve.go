@@ -182,6 +182,9 @@ func (r *Remote) deliver(e *envelope, p *peer) {
 	msg, err := r.decode(e.body)
 	if err != nil {
 		r.complain(p, err)
+		if r.cfg.Unreadable != nil {
+			r.cfg.Unreadable(err)
+		}
 		return
 	}
 	var sender *actor.PID

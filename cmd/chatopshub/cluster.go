@@ -47,9 +47,10 @@ func (p *program) openCluster(ctx context.Context) error {
 	logger := p.logger.With("part", "cluster")
 	c.remote, err = cluster.NewRemote(cluster.RemoteConfig{
 		Cluster: cfg.Name, Self: self, Listener: listener, TLS: cfg.files(), Codec: actors.Codec{},
-		View:    func() *cluster.View { return c.member.View() },
-		Refresh: func(ctx context.Context) error { return c.member.Refresh(ctx) },
-		Lease:   cfg.LeaseTTL, Logger: logger, Registerer: p.metrics, Now: time.Now,
+		View:       func() *cluster.View { return c.member.View() },
+		Refresh:    func(ctx context.Context) error { return c.member.Refresh(ctx) },
+		Unreadable: func(err error) { p.actors.system.Unreadable(err) },
+		Lease:      cfg.LeaseTTL, Logger: logger, Registerer: p.metrics, Now: time.Now,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())

@@ -88,3 +88,19 @@ func TestOperatorsSeeTheCluster(t *testing.T) {
 	require.ErrorContains(t, pages.check(t.Context()), "about to leave")
 	require.True(t, look().Node.Draining)
 }
+
+func TestAlarmsKnowTheMembership(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	metrics, m := prometheus.NewPedanticRegistry(), aMember{renewed: now.Add(-2 * time.Second)}
+	require.NoError(t, watchMembership(metrics, m, func() time.Time { return now }))
+	families, err := metrics.Gather()
+	require.NoError(t, err)
+	values := map[string]float64{}
+	for _, f := range families {
+		values[f.GetName()] = f.GetMetric()[0].GetGauge().GetValue()
+	}
+	require.Equal(t, map[string]float64{
+		"chatopshub_cluster_nodes": 3, "chatopshub_cluster_shards": float64(m.View().Share()["a/1"]), "chatopshub_cluster_lease_age_seconds": 2,
+	}, values)
+}

@@ -329,6 +329,7 @@ func (p *program) openConversations(context.Context) error {
 		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.assigners.Watch(linkedPublisher{a.feeds, p.link}),
 		Wheel: a.wheel, Entropy: entropy,
 		Channels: a.channels, Errands: p.errands, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
+		ClaimLife: claimLife, UploadTime: uploadTimeout,
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})
