@@ -75,7 +75,7 @@ func startFleet(t testing.TB, cfg fleetConfig) *fleet {
 		_, _, err := f.certs.make("chatopshub", false, time.Now())
 		require.NoError(t, err)
 	}
-	f.client = &http.Client{Timeout: time.Second, Transport: &http.Transport{}}
+	f.client = &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{}}
 	t.Cleanup(f.client.CloseIdleConnections)
 	for range cfg.nodes {
 		f.add()

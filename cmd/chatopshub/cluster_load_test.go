@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,7 +34,7 @@ type traffic struct {
 	working sync.WaitGroup
 
 	mu       sync.Mutex
-	messages []string // that were answered 200
+	messages []string                       // that were answered 200
 	free     map[domain.ConversationID]bool // that were released last
 	asks     []ask
 	attempts []attempt
@@ -72,9 +74,8 @@ const (
 
 // startTraffic begins with workers, each with conversations of its own.
 func startTraffic(f *fleet, n *tenantRows, r *rand.Rand, workers, conversations int) *traffic {
-	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	tr := &traffic{
-		t: f.t, fleet: f, tenant: n, client: &http.Client{Transport: transport, Timeout: attemptPatience},
+		t: f.t, fleet: f, tenant: n, client: clusterClient(f.t),
 		pace: 40 * time.Millisecond, free: map[domain.ConversationID]bool{}, faults: map[string]int{}, doubts: map[doubt]bool{},
 	}
 	for i := range 8 {
@@ -92,9 +93,26 @@ func startTraffic(f *fleet, n *tenantRows, r *rand.Rand, workers, conversations 
 	f.t.Cleanup(func() {
 		stop()
 		tr.working.Wait()
-		transport.CloseIdleConnections()
 	})
 	return tr
+}
+
+// clusterClient is an HTTP client that asks somebody else when it has to wait.
+func clusterClient(t testing.TB) *http.Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: refusing{transport}, Timeout: attemptPatience}
+}
+
+// refusing answers 503 where nobody listens, as a balancer does: nothing was done.
+type refusing struct{ http.RoundTripper }
+
+func (r refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := r.RoundTripper.RoundTrip(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody, Request: req}, nil
+	}
+	return resp, err
 }
 
 // awaitUsers waits until a node knows users that the test has made.
