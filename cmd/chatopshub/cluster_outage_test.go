@@ -1,8 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -63,16 +64,22 @@ func (l *loggedIn) still() {
 	}
 }
 
-// awaitReadiness waits until every node answers /readyz with that status, and
-// names that part where it isn't 200.
-func (f *fleet) awaitReadiness(status int, part string) {
+// awaitReadiness waits until /readyz of every node says that these parts don't
+// work, and all others do.
+func (f *fleet) awaitReadiness(broken ...string) {
 	f.t.Helper()
 	for _, n := range f.all() {
-		var a answer
 		require.Eventually(f.t, func() bool {
-			a = call(f.client, http.MethodGet, n.process.Load().url+"/readyz", "", nil)
-			return a.status == status && strings.Contains(bodyText(a), part)
-		}, 30*time.Second, 20*time.Millisecond, "%s doesn't say %d %s: %v", n.name, status, part, a)
+			a := call(f.client, http.MethodGet, n.process.Load().url+"/readyz", "", nil)
+			checks, _ := a.body["checks"].([]any)
+			var found []string
+			for _, c := range checks {
+				if check, _ := c.(map[string]any); check["ok"] != true {
+					found = append(found, fmt.Sprint(check["name"]))
+				}
+			}
+			return len(checks) > 0 && slices.Equal(found, broken) && (a.status == http.StatusOK) == (len(broken) == 0)
+		}, 30*time.Second, 20*time.Millisecond, "%s doesn't say that these are broken: %v", n.name, broken)
 	}
 }
 
@@ -117,20 +124,19 @@ func TestAClusterOutlivesItsValkey(t *testing.T) {
 		f.valkey.stop()
 		f.valkey.start()
 		unharmed("restart", begun)
-		f.awaitReadiness(http.StatusOK, "")
+		f.awaitReadiness()
 
 		begun = time.Now()
 		f.valkey.stop()
-		f.awaitReadiness(http.StatusServiceUnavailable, "valkey")
+		f.awaitReadiness("valkey", "cluster")
 		away := 2 * f.lease
 		if rounds(t) > 1 {
 			away = time.Minute
 		}
 		require.Eventually(t, func() bool { tr.flows(10); f.viewsStay(); return time.Since(begun) > away }, 2*time.Minute, 20*time.Millisecond)
-		f.awaitReadiness(http.StatusServiceUnavailable, "cluster membership")
 		unharmed("away for "+away.String(), begun)
 		f.valkey.start()
-		f.awaitReadiness(http.StatusOK, "")
+		f.awaitReadiness()
 		unharmed("back", begun)
 		f.awaitMembers(3)
 	}
@@ -153,11 +159,11 @@ func TestAClusterOutlivesItsPostgreSQL(t *testing.T) {
 		for what, stop := range map[string]func(){"stopped": server.Stop, "killed": server.Kill} {
 			begun := time.Now()
 			stop()
-			f.awaitReadiness(http.StatusServiceUnavailable, "postgresql")
+			f.awaitReadiness("postgresql")
 			f.viewsStay()
 			server.Start()
 			started := time.Now()
-			f.awaitReadiness(http.StatusOK, "")
+			f.awaitReadiness()
 			ready := time.Now()
 			tr.flows(100)
 			someone.still()
