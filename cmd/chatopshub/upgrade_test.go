@@ -42,11 +42,11 @@ func TestTwoReleasesSideBySide(t *testing.T) {
 	valkey, err := embedded.StartValkey()
 	require.NoError(t, err)
 	t.Cleanup(valkey.Close)
-	fleet := newFleet(t, "DATABASE_URL="+db.URL, "VALKEY_URL="+valkey.URL(), "STORAGE_PATH="+t.TempDir())
-	for i := range fleet.nodes {
-		fleet.start(i, former)
+	releases := newReleases(t, "DATABASE_URL="+db.URL, "VALKEY_URL="+valkey.URL(), "STORAGE_PATH="+t.TempDir())
+	for i := range releases.nodes {
+		releases.start(i, former)
 	}
-	u := &upgradeLoad{t: t, tenant: n, fleet: fleet, client: testClient(t), acked: &ledger{holders: map[domain.ConversationID]testAgent{}}}
+	u := &upgradeLoad{t: t, tenant: n, releases: releases, client: testClient(t), acked: &ledger{holders: map[domain.ConversationID]testAgent{}}}
 	for i := range 4 {
 		u.agents = append(u.agents, n.agent(fmt.Sprint("agent", i), domain.RoleAgent))
 	}
@@ -58,9 +58,9 @@ func TestTwoReleasesSideBySide(t *testing.T) {
 		working.Go(func() { u.work(ctx, worker) })
 	}
 	for _, release := range []string{current, former} {
-		for i := range fleet.nodes {
+		for i := range releases.nodes {
 			awaitProgress(t, u.acked)
-			fleet.replace(i, release)
+			releases.replace(i, release)
 		}
 	}
 	awaitProgress(t, u.acked)
@@ -86,8 +86,8 @@ func buildCommit(t *testing.T, commit string) string {
 	return path
 }
 
-// fleet is three nodes at addresses that stay when the nodes are replaced.
-type fleet struct {
+// releases is three nodes at addresses that stay when the nodes are replaced.
+type releases struct {
 	t       *testing.T
 	environ []string // of all
 	nodes   [localNodes]struct {
@@ -96,9 +96,9 @@ type fleet struct {
 	}
 }
 
-func newFleet(t *testing.T, environ ...string) *fleet {
+func newReleases(t *testing.T, environ ...string) *releases {
 	t.Helper()
-	f := &fleet{t: t, environ: environ}
+	f := &releases{t: t, environ: environ}
 	for i := range f.nodes {
 		var err error
 		f.nodes[i].http, err = freeAddr(0)
@@ -110,7 +110,7 @@ func newFleet(t *testing.T, environ ...string) *fleet {
 }
 
 // start has the ith node run that release, and returns once it is ready.
-func (f *fleet) start(i int, release string) {
+func (f *releases) start(i int, release string) {
 	f.t.Helper()
 	n := &f.nodes[i]
 	_, port, _ := strings.Cut(n.http, ":")
@@ -119,19 +119,19 @@ func (f *fleet) start(i int, release string) {
 }
 
 // replace ends the ith node as an operator does, and starts that release there.
-func (f *fleet) replace(i int, release string) {
+func (f *releases) replace(i int, release string) {
 	f.t.Helper()
 	require.Zero(f.t, f.nodes[i].process.terminate(), "%s", f.nodes[i].process.stderr)
 	f.start(i, release)
 }
 
-func (f *fleet) url(i int) string { return "http://" + f.nodes[i%len(f.nodes)].http }
+func (f *releases) url(i int) string { return "http://" + f.nodes[i%len(f.nodes)].http }
 
 // upgradeLoad is customers and agents at work, over all nodes.
 type upgradeLoad struct {
 	t        *testing.T
 	tenant   *tenantRows
-	fleet    *fleet
+	releases    *releases
 	client   *http.Client
 	agents   []testAgent
 	acked    *ledger
@@ -141,10 +141,10 @@ type upgradeLoad struct {
 // awaitAgents waits until every node knows the agents.
 func (u *upgradeLoad) awaitAgents() {
 	u.t.Helper()
-	for i := range u.fleet.nodes {
+	for i := range u.releases.nodes {
 		for _, a := range u.agents {
 			require.Eventually(u.t, func() bool {
-				return call(u.client, http.MethodGet, u.fleet.url(i)+"/api/agents", a.token, nil).status == http.StatusOK
+				return call(u.client, http.MethodGet, u.releases.url(i)+"/api/agents", a.token, nil).status == http.StatusOK
 			}, 10*time.Second, 10*time.Millisecond)
 		}
 	}
@@ -157,8 +157,8 @@ const requestPatience = 30 * time.Second
 // says that it may be repeated: nobody answered, 503, 504.
 func (u *upgradeLoad) anywhere(what string, request func(url string) int) int {
 	begun := time.Now()
-	for node := rand.IntN(len(u.fleet.nodes)); ; node++ {
-		switch status := request(u.fleet.url(node)); {
+	for node := rand.IntN(len(u.releases.nodes)); ; node++ {
+		switch status := request(u.releases.url(node)); {
 		case status != 0 && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout:
 			return status
 		case time.Since(begun) > requestPatience:
