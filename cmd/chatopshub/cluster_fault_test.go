@@ -68,6 +68,7 @@ func TestLosingANodeIsANonEvent(t *testing.T) {
 			r := chance(t)
 			f := startFleet(t, fleetConfig{nodes: 3, network: true})
 			n := newTenantRows(t, f.db, "loss", "9501")
+			pages := follow(f, n, r, 12)
 			tr := startTraffic(f, n, r, 12, 8)
 			tr.flows(100)
 			for round := range rounds(t) {
@@ -75,7 +76,8 @@ func TestLosingANodeIsANonEvent(t *testing.T) {
 			}
 			tr.end()
 			tr.check()
-			t.Logf("%d messages, %d requests; repeated: %v; done late: %d", len(tr.messages), tr.answered(), tr.faults, tr.late)
+			pages.check(t, n)
+			t.Logf("%d messages, %d requests; repeated: %v; done late: %d; %s", len(tr.messages), tr.answered(), tr.faults, tr.late, pages.told())
 			if t.Failed() {
 				t.Log(f.logs())
 			}

@@ -21,6 +21,7 @@ func TestARollingRestartUnderLoad(t *testing.T) {
 	r := chance(t)
 	f := startFleet(t, fleetConfig{nodes: 3})
 	n := newTenantRows(t, f.db, "rolling", "9701")
+	pages := follow(f, n, r, 12)
 	tr := startTraffic(f, n, r, 12, 8)
 	tr.flows(100)
 	for range rounds(t) {
@@ -37,7 +38,8 @@ func TestARollingRestartUnderLoad(t *testing.T) {
 	}
 	tr.end()
 	tr.check()
-	t.Logf("%d requests; repeated: %v", tr.answered(), tr.faults)
+	pages.check(t, n)
+	t.Logf("%d requests; repeated: %v; %s", tr.answered(), tr.faults, pages.told())
 	require.Empty(t, tr.doubts, "requests that failed: %v\n%s", tr.faults, f.logs())
 }
 
