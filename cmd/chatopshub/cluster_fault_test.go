@@ -76,7 +76,7 @@ func TestLosingANodeIsANonEvent(t *testing.T) {
 			}
 			tr.end()
 			tr.check()
-			pages.check(t, n)
+			pages.check(t, n, false)
 			t.Logf("%d messages, %d requests; repeated: %v; done late: %d; %s", len(tr.messages), tr.answered(), tr.faults, tr.late, pages.told())
 			if t.Failed() {
 				t.Log(f.logs())

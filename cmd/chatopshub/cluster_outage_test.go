@@ -38,7 +38,7 @@ func TestARollingRestartUnderLoad(t *testing.T) {
 	}
 	tr.end()
 	tr.check()
-	pages.check(t, n)
+	pages.check(t, n, true)
 	t.Logf("%d requests; repeated: %v; %s", tr.answered(), tr.faults, pages.told())
 	require.Empty(t, tr.doubts, "requests that failed: %v\n%s", tr.faults, f.logs())
 }
