@@ -20,6 +20,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/chatopshub/chatopshub/cluster"
+	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/persistence/embedded"
 	"github.com/chatopshub/chatopshub/persistence/persistencetest"
 )
@@ -209,6 +211,22 @@ func (f *fleet) clusterOf(n *fleetNode) (report clusterReport, err error) {
 	}
 	defer resp.Body.Close()
 	return report, json.NewDecoder(resp.Body).Decode(&report)
+}
+
+// owned tells which conversations a node owns now.
+func (f *fleet) owned(n *fleetNode) func(domain.ConversationID) bool {
+	f.t.Helper()
+	report, err := f.clusterOf(n)
+	require.NoError(f.t, err)
+	var nodes []cluster.Node
+	for _, m := range report.Nodes {
+		nodes = append(nodes, cluster.Node{Name: m.Name, Addr: m.Address, Draining: m.Draining})
+	}
+	view := cluster.NewView(report.View.Number, nodes)
+	return func(id domain.ConversationID) bool {
+		owner, _ := view.OwnerOf(id)
+		return owner.Name == report.Node.Name
+	}
 }
 
 // awaitMembers waits until all nodes that run see each other, connected, and

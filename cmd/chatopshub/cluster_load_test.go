@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -41,6 +42,10 @@ type traffic struct {
 	faults   map[string]int // answers that a client repeats, by what they were
 	doubts   map[doubt]bool
 	late     int // commands that were done after their client had given them up
+
+	// away tells whose conversations half of the workers leave alone: they show how
+	// the others fare among themselves.
+	away atomic.Pointer[func(domain.ConversationID) bool]
 }
 
 // doubt is that an agent's command on a conversation wasn't answered: it may
@@ -60,6 +65,7 @@ type ask struct {
 // attempt is one request that was answered, by a node.
 type attempt struct {
 	node  string
+	of    domain.ConversationID
 	begun time.Time
 	took  time.Duration
 }
@@ -129,6 +135,14 @@ func awaitUsers(t testing.TB, client *http.Client, n *fleetNode, users []testAge
 func (tr *traffic) work(ctx context.Context, r *rand.Rand, worker, conversations int) {
 	for i := 0; ; i++ {
 		number := fmt.Sprint(4940000000 + worker*1000 + r.IntN(conversations))
+		if away := tr.away.Load(); away != nil && worker%2 == 0 && (*away)(tr.tenant.conversationOf(number)) {
+			select {
+			case <-time.After(tr.pace / 10):
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
 		life := &lifetime{traffic: tr, r: r, number: number, conversation: tr.tenant.conversationOf(number)}
 		agent, rival := life.two()
 		for step, do := range []func(){
@@ -303,7 +317,7 @@ func (tr *traffic) note(n *fleetNode, at, begun time.Time, c domain.Conversation
 	now := time.Now()
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	tr.attempts = append(tr.attempts, attempt{n.name, at, now.Sub(at)})
+	tr.attempts = append(tr.attempts, attempt{n.name, c, at, now.Sub(at)})
 	tr.asks = append(tr.asks, ask{c, begun, now.Sub(begun)})
 }
 
@@ -375,14 +389,14 @@ func (tr *traffic) longest(from, to time.Time) (took time.Duration, c domain.Con
 	return took, c
 }
 
-// latency is how long answers took that were asked of other nodes than one,
-// between two moments.
-func (tr *traffic) latency(except string, from, to time.Time) spread {
+// latency is how long answers of other nodes than one took that were asked
+// between two moments, about conversations that away doesn't name.
+func (tr *traffic) latency(except string, away func(domain.ConversationID) bool, from, to time.Time) spread {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	var took []time.Duration
 	for _, a := range tr.attempts {
-		if a.node != except && !a.begun.Before(from) && a.begun.Before(to) {
+		if a.node != except && !away(a.of) && !a.begun.Before(from) && a.begun.Before(to) {
 			took = append(took, a.took)
 		}
 	}

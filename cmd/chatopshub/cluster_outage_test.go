@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/persistence"
 	"github.com/chatopshub/chatopshub/persistence/persistencetest"
 )
@@ -33,7 +34,7 @@ func TestARollingRestartUnderLoad(t *testing.T) {
 			took := time.Since(begun)
 			tr.flows(50)
 			gap, _ := tr.longest(begun, time.Now())
-			t.Logf("%s replaced in %v; longest wait %v; %v", node.name, took.Round(time.Millisecond), gap.Round(time.Millisecond), tr.latency("", begun, time.Now()))
+			t.Logf("%s replaced in %v; longest wait %v; %v", node.name, took.Round(time.Millisecond), gap.Round(time.Millisecond), tr.latency("", func(domain.ConversationID) bool { return false }, begun, time.Now()))
 		}
 	}
 	tr.end()
