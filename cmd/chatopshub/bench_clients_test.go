@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chatopshub/chatopshub/persistence/persistencetest"
 )
 
 // clients are connections to one server.
@@ -62,5 +64,23 @@ func (c clients) expect(b *testing.B, status int, requests [][]byte) time.Durati
 	for _, s := range statuses {
 		require.Equal(b, status, s)
 	}
+	return took
+}
+
+// newBareDatabase is a bare database that ends with the benchmark.
+func newBareDatabase(b *testing.B, db *persistencetest.Database) *bareDatabase {
+	b.Helper()
+	d, err := openBareDatabase(b.Context(), db.URL)
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, d.close()) })
+	return d
+}
+
+// storeRows is how long the bare database takes for so many rows.
+func storeRows(b *testing.B, d *bareDatabase, rows int, of transaction) time.Duration {
+	b.Helper()
+	stored, took, err := d.store(b.Context(), rows, of)
+	require.NoError(b, err)
+	require.Equal(b, rows, stored)
 	return took
 }
