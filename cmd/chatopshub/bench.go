@@ -227,7 +227,10 @@ func (b *benchmark) run(ctx context.Context, env environment, executable string)
 	}
 	stage := &stage{benchPlan: b.benchPlan, progress: newProgress(env.stderr)}
 	failed := b.on(ctx, env, executable, log, stage, func(ctx context.Context) error { return b.playAll(ctx, env, stage, report) })
-	report.Seconds, report.Complete = time.Since(started).Seconds(), failed == nil
+	report.Seconds, report.Complete = time.Since(started).Seconds(), failed == nil && ctx.Err() == nil
+	if stage.target != nil {
+		report.Messages = stage.target.sent.Load()
+	}
 	if err := report.write(b.out); err != nil {
 		return errors.Join(failed, err)
 	}
@@ -253,7 +256,7 @@ func (b *benchmark) on(ctx context.Context, env environment, executable string, 
 	if s.floors, err = startFloor(ctx, executable, env.environ, log); err != nil {
 		return err
 	}
-	defer also(s.floors.process.stop)
+	defer also(s.floors.stop)
 	remote := b.remote
 	var own *ownServer
 	if remote.url == "" {

@@ -201,13 +201,14 @@ func (s *floorServer) broadcast(w http.ResponseWriter, r *http.Request) {
 type floor struct {
 	process *child
 	base    *url.URL
+	http    *http.Client
 	order   floorOrder
 	tokens  []string // that the bare command takes
 }
 
 func startFloor(ctx context.Context, executable string, environ []string, log io.Writer) (*floor, error) {
 	secret, key := entropy(), entropy()
-	f := &floor{order: floorOrder{WebhookSecret: hex.EncodeToString(secret[:]), TokenKey: auth.DeriveKey(key[:], auth.AccessTokenLabel)}}
+	f := &floor{http: &http.Client{Transport: &http.Transport{}}, order: floorOrder{WebhookSecret: hex.EncodeToString(secret[:]), TokenKey: auth.DeriveKey(key[:], auth.AccessTokenLabel)}}
 	order, err := json.Marshal(f.order)
 	if err != nil {
 		return nil, err
@@ -222,4 +223,9 @@ func startFloor(ctx context.Context, executable string, environ []string, log io
 		f.tokens, err = makeFloorTokens(f.order.TokenKey)
 	}
 	return f, err
+}
+
+func (f *floor) stop() error {
+	f.http.CloseIdleConnections()
+	return f.process.stop()
 }

@@ -101,7 +101,7 @@ func (f *floor) settledMemory(ctx context.Context) (processMemory, error) {
 			return processMemory{}, want(http.StatusOK, status, err)
 		}
 	}
-	return readMemory(ctx, http.DefaultClient, f.base.JoinPath("metrics"))
+	return readMemory(ctx, f.http, f.base.JoinPath("metrics"))
 }
 
 func (s *stage) metricsURL() *url.URL {

@@ -24,8 +24,9 @@ type benchReport struct {
 	Version   string           `json:"version"`
 	Started   time.Time        `json:"started"`
 	Seconds   float64          `json:"seconds"`
-	Complete  bool             `json:"complete"` // false: it was stopped, or something failed
-	Server    string           `json:"server"`   // own, or its address
+	Complete  bool             `json:"complete"`         // false: it was stopped, or something failed
+	Server    string           `json:"server"`           // own, or its address
+	Messages  int64            `json:"customerMessages"` // posted as webhooks, all scenarios together
 	Machine   machineReport    `json:"machine"`
 	Settings  settingsReport   `json:"settings"`
 	Scenarios []scenarioReport `json:"scenarios"`
