@@ -174,7 +174,9 @@ func (c httpClients) each(ctx context.Context, status, n int, request func(i int
 }
 
 // floorTime is how long a floor is measured.
-func (s *stage) floorTime() time.Duration { return max(s.duration/4, 250*time.Millisecond) }
+func (s *stage) floorTime() time.Duration {
+	return min(max(s.duration/4, 250*time.Millisecond), 3*time.Second)
+}
 
 // floorOf is how many requests a second the bare endpoint answers.
 func (s *stage) floorOf(ctx context.Context, clients httpClients, request func(worker, i int) []byte) (float64, error) {
