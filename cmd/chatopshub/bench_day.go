@@ -100,7 +100,7 @@ type activity struct {
 func (w *workday) live(ctx context.Context, sockets *deskSockets) error {
 	defer w.progress.begin(fmt.Sprintf("%s %d/%d: %g messages/s", w.scenario.name, w.round+1, w.repeats, w.rate), w.warmUp()+w.duration)()
 	seen := w.arrivals.count(time.Now().Add(w.warmUp()))
-	delivered, begun := sockets.delivered.Load(), time.Now()
+	delivered, begun, cpuUsed := sockets.delivered.Load(), time.Now(), w.cpuUsed(ctx)
 	kinds := []activity{
 		{"customer's message", w.rate, w.write},
 		{"answer", w.rate * dayAnswers, w.answer},
@@ -123,14 +123,17 @@ func (w *workday) live(ctx context.Context, sockets *deskSockets) error {
 		return err
 	}
 	took := time.Since(begun)
+	for n, kind := range kinds {
+		w.figure(kind.name, "/s").add(outcomes[n].throughput())
+	}
+	w.figure("deliveries to sockets", "/s").add(float64(sockets.delivered.Load()-delivered) / took.Seconds())
+	cpuUsed(took)
 	w.settle(ctx, &w.arrivals)
 	w.timed(fmt.Sprintf("webhook to agent, at %g messages/s", w.rate), seen).goal = "p99 ≤ 150 ms"
 	for n, kind := range kinds {
 		w.errors.addAll(&outcomes[n].errors)
 		w.timed(kind.name, outcomes[n].latency)
-		w.figure(kind.name, "/s").add(outcomes[n].throughput())
 	}
-	w.figure("deliveries to sockets", "/s").add(float64(sockets.delivered.Load()-delivered) / took.Seconds())
 	w.note("%d sockets connected", len(sockets.all))
 	if stale := w.stale.Swap(0); stale > 0 {
 		w.figure("refused because the other had been faster", "").add(float64(stale))

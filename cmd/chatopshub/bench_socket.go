@@ -5,15 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -25,8 +22,7 @@ type benchSocket struct {
 	reader *bufio.Reader
 	pid    string
 	offset []byte // of the newest event
-	lost   error  // after done
-	done   chan struct{}
+	skip   int    // bytes until the next frame
 }
 
 // socketDoor says where sockets are and how one comes in.
@@ -50,7 +46,7 @@ func connectSocket(ctx context.Context, door socketDoor, pid string, offset []by
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	s := &benchSocket{conn: conn, reader: bufio.NewReaderSize(conn, socketBuffer), done: make(chan struct{})}
+	s := &benchSocket{conn: conn, reader: bufio.NewReaderSize(conn, socketBuffer)}
 	defer func() {
 		if err != nil {
 			_ = conn.Close() // it is of no use
@@ -127,41 +123,55 @@ const (
 )
 
 // packet reads the next text frame; it is good until the next call. What is
-// longer than the buffer is cut: nothing that long is looked into.
+// longer than the buffer is skipped: nothing that long is looked into. After
+// errNothingYet it may be called again.
 func (s *benchSocket) packet() ([]byte, error) {
 	for {
-		head, err := s.reader.Peek(2)
-		if err != nil {
-			return nil, err
-		}
-		opcode, length, size := head[0]&0xf, int(head[1]&0x7f), 2
-		if length >= 126 {
-			size = map[int]int{126: 4, 127: 10}[length]
-			if head, err = s.reader.Peek(size); err != nil {
+		for s.skip > 0 {
+			n, err := s.reader.Discard(s.skip)
+			s.skip -= n
+			if err != nil {
 				return nil, err
 			}
-			length = 0
-			for _, b := range head[2:size] {
-				length = length<<8 | int(b)
-			}
 		}
-		if _, err := s.reader.Discard(size); err != nil {
-			return nil, err
-		}
-		text, err := s.reader.Peek(min(length, socketBuffer))
+		opcode, head, length, err := s.frame()
 		if err != nil {
 			return nil, err
 		}
 		if opcode == frameClose {
 			return nil, fmt.Errorf("closed by the server: %w", io.EOF)
 		}
-		if _, err := s.reader.Discard(length); err != nil {
+		if s.skip = head + length; s.skip > socketBuffer || opcode != frameText {
+			continue
+		}
+		whole, err := s.reader.Peek(s.skip)
+		if err != nil {
+			s.skip = 0 // it comes again, with more
 			return nil, err
 		}
-		if opcode == frameText && len(text) == length {
-			return text, nil
-		}
+		return whole[head:], nil // and the next call skips it
 	}
+}
+
+// frame is the head of the next frame, which it leaves where it is.
+func (s *benchSocket) frame() (opcode byte, head, length int, err error) {
+	seen, err := s.reader.Peek(2)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	opcode, head, length = seen[0]&0xf, 2, int(seen[1]&0x7f)
+	if length < 126 {
+		return opcode, head, length, nil
+	}
+	head = map[int]int{126: 4, 127: 10}[length]
+	if seen, err = s.reader.Peek(head); err != nil {
+		return 0, 0, 0, err
+	}
+	length = 0
+	for _, b := range seen[2:] {
+		length = length<<8 | int(b)
+	}
+	return opcode, head, length, nil
 }
 
 // send writes a short text frame, with the mask 0.
@@ -178,17 +188,16 @@ func (s *benchSocket) send(text []byte) error {
 	return nil
 }
 
-// listen hands packets to take until the connection ends. take must not keep them.
-func (s *benchSocket) listen(take func(packet []byte)) {
-	defer close(s.done)
+// listen hands packets to take until the connection ends, or until nothing more
+// is there just now, which is errNothingYet. take must not keep them.
+func (s *benchSocket) listen(take func(packet []byte)) error {
 	for {
 		packet, err := s.packet()
 		if err == nil && len(packet) == 1 && packet[0] == '2' {
 			err = s.send([]byte("3"))
 		}
 		if err != nil {
-			s.lost = err
-			return
+			return err
 		}
 		if bytes.HasPrefix(packet, []byte("42")) {
 			s.remember(packet)
@@ -208,12 +217,6 @@ func (s *benchSocket) remember(packet []byte) {
 	}
 }
 
-// close cuts the connection and waits until its listener has seen it.
-func (s *benchSocket) close() {
-	_ = s.conn.Close() // whatever is still on its way
-	<-s.done
-}
-
 // newMessage is how an event of a new message of a customer begins its body,
 // where the stamp is.
 var newMessage = []byte(`"body":"@`)
@@ -229,68 +232,6 @@ func stampOf(packet []byte) (time.Time, bool) {
 	}
 	micros, err := strconv.ParseInt(string(rest[:stampDigits]), 10, 64)
 	return time.UnixMicro(micros), err == nil
-}
-
-// deskSockets is the sockets of many agents, listening.
-type deskSockets struct {
-	all       []*benchSocket
-	delivered atomic.Int64 // events
-	leaving   atomic.Bool
-	lost      tally // connections that ended before they were let go
-	listeners sync.WaitGroup
-}
-
-// connectAtOnce is how many connections are being made at a time when that isn't
-// what is measured.
-const connectAtOnce = 32
-
-// gatherSockets connects a socket at each door. take gets each packet.
-func gatherSockets(ctx context.Context, doors []socketDoor, take func(socket int, packet []byte)) (*deskSockets, error) {
-	d := &deskSockets{all: make([]*benchSocket, len(doors))}
-	var connecting sync.WaitGroup
-	errs := make([]error, connectAtOnce)
-	for w := range connectAtOnce {
-		connecting.Go(func() {
-			for i := w; i < len(doors) && errs[w] == nil && ctx.Err() == nil; i += connectAtOnce {
-				d.all[i], errs[w] = connectSocket(ctx, doors[i], "", nil)
-				if errs[w] == nil {
-					d.listen(i, take)
-				}
-			}
-		})
-	}
-	connecting.Wait()
-	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
-		d.leave()
-		return nil, fmt.Errorf("connect %d sockets: %w", len(doors), err)
-	}
-	return d, nil
-}
-
-func (d *deskSockets) listen(i int, take func(socket int, packet []byte)) {
-	s := d.all[i]
-	d.listeners.Go(func() {
-		s.listen(func(packet []byte) {
-			if bytes.HasPrefix(packet, []byte("42")) {
-				d.delivered.Add(1)
-			}
-			take(i, packet)
-		})
-		if !d.leaving.Load() {
-			d.lost.add("socket lost: "+kindOf(s.lost), 1)
-		}
-	})
-}
-
-// leave closes all.
-func (d *deskSockets) leave() {
-	d.leaving.Store(true)
-	for _, s := range d.all {
-		if s != nil {
-			s.close()
-		}
-	}
-	d.listeners.Wait()
 }
 
 // doors is where the first n agents come in.

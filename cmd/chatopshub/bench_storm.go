@@ -52,12 +52,7 @@ func (s *stage) storm(ctx context.Context, clients httpClients, floor time.Durat
 	done := s.progress.begin(fmt.Sprintf("%s %d/%d: all come back", s.scenario.name, s.round+1, s.repeats), 0)
 	took, err := back.all(ctx, &s.errors)
 	done()
-	sockets = &deskSockets{all: back.sockets}
-	for i := range back.sockets {
-		if back.sockets[i] != nil {
-			sockets.listen(i, func(int, []byte) {})
-		}
-	}
+	sockets = readSockets(back.sockets, func(int, []byte) {})
 	if err != nil {
 		return err
 	}

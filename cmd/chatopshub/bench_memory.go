@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -40,15 +41,16 @@ func idleMemory(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// processMemory is what a process holds, in bytes.
-type processMemory struct {
+// processState is what a process holds, in bytes, and has used.
+type processState struct {
 	alive    float64 // heap that the last collection found in use, and stacks
 	resident float64
 	cycles   float64 // of the garbage collector, so far
+	cpu      float64 // seconds, so far
 }
 
 // perSocket is how much more a process holds with the sockets than without.
-func (s *stage) perSocket(ctx context.Context, doors []socketDoor, memory func(context.Context) (processMemory, error)) (m processMemory, err error) {
+func (s *stage) perSocket(ctx context.Context, doors []socketDoor, memory func(context.Context) (processState, error)) (m processState, err error) {
 	defer s.progress.begin(fmt.Sprintf("%s %d/%d: %d sockets", s.scenario.name, s.round+1, s.repeats, len(doors)), 0)()
 	before, err := memory(ctx)
 	if err != nil {
@@ -62,13 +64,13 @@ func (s *stage) perSocket(ctx context.Context, doors []socketDoor, memory func(c
 	after, err := memory(ctx)
 	n := float64(len(doors))
 	s.errors.addAll(&sockets.lost)
-	return processMemory{alive: (after.alive - before.alive) / n, resident: (after.resident - before.resident) / n}, err
+	return processState{alive: (after.alive - before.alive) / n, resident: (after.resident - before.resident) / n}, err
 }
 
 // settledMemory is the server's memory after it has collected its garbage. Nobody
 // can tell it to: it is kept busy with calls until it has done so twice.
-func (s *stage) settledMemory(ctx context.Context) (processMemory, error) {
-	before, err := readMemory(ctx, s.target.http, s.metricsURL())
+func (s *stage) settledMemory(ctx context.Context) (processState, error) {
+	before, err := readState(ctx, s.target.http, s.metricsURL())
 	if err != nil {
 		return before, err
 	}
@@ -81,7 +83,7 @@ func (s *stage) settledMemory(ctx context.Context) (processMemory, error) {
 		}); err != nil {
 			return before, err
 		}
-		now, err := readMemory(ctx, s.target.http, s.metricsURL())
+		now, err := readState(ctx, s.target.http, s.metricsURL())
 		if err != nil || now.cycles >= before.cycles+2 {
 			return now, err
 		}
@@ -93,15 +95,15 @@ func (s *stage) settledMemory(ctx context.Context) (processMemory, error) {
 }
 
 // settledMemory is the floor's.
-func (f *floor) settledMemory(ctx context.Context) (processMemory, error) {
+func (f *floor) settledMemory(ctx context.Context) (processState, error) {
 	client := newRawClient(f.base)
 	defer client.close()
 	for range 3 { // stacks shrink by half in each
 		if status, err := client.do(ctx, rawRequest("/gc", nil)); want(http.StatusOK, status, err) != nil {
-			return processMemory{}, want(http.StatusOK, status, err)
+			return processState{}, want(http.StatusOK, status, err)
 		}
 	}
-	return readMemory(ctx, f.http, f.base.JoinPath("metrics"))
+	return readState(ctx, f.http, f.base.JoinPath("metrics"))
 }
 
 func (s *stage) metricsURL() *url.URL {
@@ -111,8 +113,8 @@ func (s *stage) metricsURL() *url.URL {
 	return s.target.base.JoinPath("metrics")
 }
 
-// readMemory asks a process for its metrics.
-func readMemory(ctx context.Context, client *http.Client, at *url.URL) (m processMemory, err error) {
+// readState asks a process for its metrics.
+func readState(ctx context.Context, client *http.Client, at *url.URL) (m processState, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return m, err
@@ -138,19 +140,44 @@ func readMemory(ctx context.Context, client *http.Client, at *url.URL) (m proces
 		case family.GetType() == dto.MetricType_SUMMARY:
 			return float64(family.Metric[0].GetSummary().GetSampleCount())
 		}
-		return family.Metric[0].GetGauge().GetValue()
+		return family.Metric[0].GetGauge().GetValue() + family.Metric[0].GetCounter().GetValue() // it is one of them
 	}
 	m.alive = value("go_gc_heap_live_bytes") + value("go_memstats_stack_inuse_bytes")
 	m.resident, m.cycles = value("process_resident_memory_bytes"), value("go_gc_duration_seconds")
+	m.cpu = value("process_cpu_seconds_total")
 	return m, nil
 }
 
 // lookAtMemory keeps the most that the server held.
 func (s *stage) lookAtMemory(ctx context.Context) {
-	m, err := readMemory(ctx, s.target.http, s.metricsURL())
+	m, err := readState(ctx, s.target.http, s.metricsURL())
 	if err != nil {
 		s.note("the server's memory is unknown: %v", err)
 		return
 	}
 	s.memory = max(s.memory, m.resident)
+}
+
+// cpuUsed measures the cores that the server and the load generator keep busy
+// until the returned function is called.
+func (s *stage) cpuUsed(ctx context.Context) (end func(took time.Duration)) {
+	before, err := readState(ctx, s.target.http, s.metricsURL())
+	ours := ownCPU()
+	return func(took time.Duration) {
+		after, afterErr := readState(ctx, s.target.http, s.metricsURL())
+		if err != nil || afterErr != nil {
+			return // lookAtMemory says why
+		}
+		s.figure("processor time of the server", "cores").add((after.cpu - before.cpu) / took.Seconds())
+		s.figure("processor time of the load generator", "cores").add((ownCPU() - ours).Seconds() / took.Seconds())
+	}
+}
+
+// ownCPU is the processor time that this process has used.
+func ownCPU() time.Duration {
+	var usage syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {
+		return 0 // never, for oneself
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
