@@ -18,7 +18,7 @@ BENCH ?= .
 
 .PHONY: help
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## build and start the server on http://localhost:3001
@@ -62,6 +62,10 @@ fuzz: ## fuzz each target for FUZZTIME=60s, the API for HOSTILE_FOR=5m
 .PHONY: bench
 bench: ## run the benchmarks, or those that match BENCH=regexp
 	$(TESTDB) go test -run='^$$' -bench='$(BENCH)' -benchmem ./...
+
+.PHONY: bench-report
+bench-report: build ## measure a server under load (12 minutes), print, draw and write it into bench-results/
+	@exec $(BINARY) bench
 
 .PHONY: torture
 torture: ## send at full size: ten crashes, and a thousand customers
