@@ -64,7 +64,7 @@ bench: ## run the benchmarks, or those that match BENCH=regexp
 	$(TESTDB) go test -run='^$$' -bench='$(BENCH)' -benchmem ./...
 
 .PHONY: bench-report
-bench-report: build ## measure a server under load (12 minutes), print, draw and write it into bench-results/
+bench-report: build ## measure a server under load (10 minutes), print, draw and write it into bench-results/
 	@exec $(BINARY) bench
 
 .PHONY: torture
