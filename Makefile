@@ -15,6 +15,8 @@ FUZZTIME ?= 60s
 HOSTILE_FOR ?= 5m
 # Which benchmarks make bench runs, by regular expression.
 BENCH ?= .
+# What is tested with the real HAProxy runs where there is one. CI has it.
+TAGS := $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v haproxy >/dev/null && echo haproxy)
 
 .PHONY: help
 help: ## list what can be made
@@ -28,6 +30,10 @@ run: build ## build and start the server on http://localhost:3001
 simulate: build ## start a server with customers on simulated platforms, all in one
 	@exec $(BINARY) simulate --serve
 
+.PHONY: cluster
+cluster: build ## start three nodes with PostgreSQL, Valkey and HAProxy on http://localhost:3001
+	@exec $(BINARY) cluster
+
 .PHONY: build
 build: ## build bin/chatopshub
 	go build -o $(BINARY) ./cmd/chatopshub
@@ -37,7 +43,7 @@ test: test-tools ## test everything: race detector, real PostgreSQL, real Socket
 	@echo "benchmarks run once, so that they can't rot"
 	@out=$$($(TESTDB) go test -run='^$$' -bench=. -benchtime=1x ./... 2>&1) || { echo "$$out"; exit 1; }
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=3000x HOSTILE_FOR=
-	@postgres18=$$(.ci/postgres18) && POSTGRES_18_BIN="$$postgres18" $(TESTDB) go test -race -timeout=30m ./...
+	@postgres18=$$(.ci/postgres18) && POSTGRES_18_BIN="$$postgres18" $(TESTDB) go test -race -tags='$(TAGS)' -timeout=30m ./...
 
 .PHONY: lint
 lint: ## check formatting, imports and habits by golangci-lint
@@ -75,6 +81,11 @@ torture: ## send at full size: ten crashes, and a thousand customers
 browser: test-tools ## watch a page in headless Chromium whose network goes and whose laptop sleeps
 	$(TESTDB) go test -tags=browser -v -count=1 -run='^TestBrowser' ./cmd/chatopshub
 
+.PHONY: upgrade-test
+upgrade-test: ## replace three nodes of FROM=commit by this build and back, one by one, under load
+	@[ -n "$(FROM)" ] || { echo "make upgrade-test needs FROM=<commit>, the release that runs now" >&2; exit 2; }
+	UPGRADE_FROM=$(FROM) $(TESTDB) go test -v -count=1 -timeout=15m -run='^TestTwoReleasesSideBySide$$' ./cmd/chatopshub
+
 .PHONY: cover
 cover: test-tools ## write coverage.out and print the total
 	$(TESTDB) go test -coverpkg=./... -coverprofile=coverage.out ./...
@@ -102,6 +113,7 @@ test-tools:
 	"make test needs Node.js 20 or newer with npm, for the real Socket.IO client (Debian: apt-get install nodejs npm; macOS: brew install node)" >&2; exit 1; }
 	@command -v "$$(go env CC)" >/dev/null || { echo \
 	"make test needs a C compiler for the race detector (Debian: apt-get install gcc libc6-dev; macOS: xcode-select --install)" >&2; exit 1; }
+	@[ -n "$(TAGS)" ] || echo "no haproxy here: its tests are left to CI (Debian: apt-get install haproxy; macOS: brew install haproxy)"
 	@find . -name node_modules -prune -o -name package-lock.json -print | while read -r lock; do \
 		folder=$$(dirname "$$lock"); \
 		[ "$$folder/node_modules/.package-lock.json" -nt "$$lock" ] \

@@ -32,24 +32,24 @@ func newAgent(all *Agents, id domain.UserID, entry *Entry) *agent {
 func (g *agent) Receive(msg any, self Self) {
 	switch m := msg.(type) {
 	case connected:
-		g.connect(m.AgentConnection, domain.SocketOpened{At: m.at})
+		g.connect(m.AgentConnection, domain.SocketOpened{At: m.At})
 	case heartbeat:
 		// Of a connection that we don't know if we had to be made anew.
-		g.connect(m.AgentConnection, domain.SocketOpened{At: m.at})
+		g.connect(m.AgentConnection, domain.SocketOpened{At: m.At})
 		g.heartbeat(m)
 	case presenceSet:
-		g.connect(m.AgentConnection, domain.SocketOpened{At: m.at})
-		g.apply(domain.PresenceSet{At: m.at, Status: m.status})
+		g.connect(m.AgentConnection, domain.SocketOpened{At: m.At})
+		g.apply(domain.PresenceSet{At: m.At, Status: m.Status})
 	case disconnected:
 		g.disconnect(m)
 	case loginEnded:
-		if g.last.Login == m.login && len(g.connections) == 0 {
-			g.apply(domain.SessionsRevoked{At: m.at})
+		if g.last.Login == m.Login && len(g.connections) == 0 {
+			g.apply(domain.SessionsRevoked{At: m.At})
 		}
 	case suspended:
-		g.organization = m.organization
+		g.organization = m.Organization
 		clear(g.connections) // their sockets are being closed
-		g.apply(domain.AgentSuspended{At: m.at})
+		g.apply(domain.AgentSuspended{At: m.At})
 	case absent:
 		g.absent(m)
 	case released:
@@ -83,10 +83,10 @@ func (g *agent) connect(c domain.AgentConnection, event domain.SocketOpened) {
 
 func (g *agent) heartbeat(m heartbeat) {
 	s := g.connections[m.ID]
-	s.LastSeenAt = m.at
+	s.LastSeenAt = m.At
 	g.connections[m.ID] = s
 	g.all.config.Sessions.Seen(s)
-	g.apply(domain.Heartbeat{At: m.at})
+	g.apply(domain.Heartbeat{At: m.At})
 }
 
 // disconnect ends a connection. The row of the last one keeps what is shown, so
@@ -97,19 +97,19 @@ func (g *agent) disconnect(m disconnected) {
 	if !known {
 		// We were made anew and no heartbeat has come: we don't know how many others
 		// there are. The reconciler will, from the rows.
-		s = domain.AgentSession{AgentConnection: m.AgentConnection, Status: domain.Online, OpenedAt: m.at, LastSeenAt: m.at}
+		s = domain.AgentSession{AgentConnection: m.AgentConnection, Status: domain.Online, OpenedAt: m.At, LastSeenAt: m.At}
 	}
-	s.EndedAt = m.at
-	if len(g.connections) > 0 || m.revoked {
+	s.EndedAt = m.At
+	if len(g.connections) > 0 || m.Revoked {
 		s.Status = domain.Offline
 	}
 	if !known {
 		g.all.config.Sessions.Changed(s)
 		return
 	}
-	var event domain.PresenceEvent = domain.SocketClosed{At: m.at}
-	if m.revoked {
-		event = domain.SessionsRevoked{At: m.at, Left: len(g.connections)}
+	var event domain.PresenceEvent = domain.SocketClosed{At: m.At}
+	if m.Revoked {
+		event = domain.SessionsRevoked{At: m.At, Left: len(g.connections)}
 	}
 	effect := g.decide(event)
 	if !g.state.LostAt.IsZero() {
@@ -126,20 +126,20 @@ func (g *agent) absent(m absent) {
 	switch {
 	case g.releasing > 0:
 	case m.Suspended:
-		g.apply(domain.AgentSuspended{At: m.at})
+		g.apply(domain.AgentSuspended{At: m.At})
 	case g.state.Status() != domain.Offline:
 	case m.Shown == domain.Offline: // the grace period was over, and the releases were not
 		g.told = ""
 		g.release(domain.ReleaseFor(domain.PresenceTick{}, domain.PresenceEffect{Release: m.LostAt}))
 	default:
 		lost := m.LostAt
-		if lost.Before(m.accepted) {
-			lost = m.accepted
+		if lost.Before(m.Accepted) {
+			lost = m.Accepted
 		}
 		g.told = ""
 		g.state = domain.RecoveredPresence(m.Shown, m.LastSeenAt, lost)
 		g.last = domain.AgentSession{EndedAt: m.LostAt} // which row it was doesn't matter any more
-		g.apply(domain.PresenceTick{At: m.at})
+		g.apply(domain.PresenceTick{At: m.At})
 	}
 }
 

@@ -128,35 +128,35 @@ func (a *Agents) Close(ctx context.Context) error { return a.directory.Close(ctx
 // What agents are told.
 type (
 	connected struct {
-		domain.AgentConnection
-		at time.Time
+		domain.AgentConnection `cbor:"1,keyasint"`
+		At                     time.Time `cbor:"2,keyasint"`
 	}
 	heartbeat struct {
-		domain.AgentConnection
-		at time.Time
+		domain.AgentConnection `cbor:"1,keyasint"`
+		At                     time.Time `cbor:"2,keyasint"`
 	}
 	presenceSet struct {
-		domain.AgentConnection
-		at     time.Time
-		status domain.Presence
+		domain.AgentConnection `cbor:"1,keyasint"`
+		At                     time.Time       `cbor:"2,keyasint"`
+		Status                 domain.Presence `cbor:"3,keyasint"`
 	}
 	disconnected struct {
-		domain.AgentConnection
-		at      time.Time
-		revoked bool
+		domain.AgentConnection `cbor:"1,keyasint"`
+		At                     time.Time `cbor:"2,keyasint"`
+		Revoked                bool      `cbor:"3,keyasint"`
 	}
 	loginEnded struct {
-		login domain.SessionID
-		at    time.Time
+		Login domain.SessionID `cbor:"1,keyasint"`
+		At    time.Time        `cbor:"2,keyasint"`
 	}
 	suspended struct {
-		organization domain.OrganizationID
-		at           time.Time
+		Organization domain.OrganizationID `cbor:"1,keyasint"`
+		At           time.Time             `cbor:"2,keyasint"`
 	}
 	absent struct {
-		domain.Absence
-		accepted time.Time // when sockets were accepted again
-		at       time.Time
+		domain.Absence `cbor:"1,keyasint"`
+		Accepted       time.Time `cbor:"2,keyasint"` // when sockets were accepted again
+		At             time.Time `cbor:"3,keyasint"`
 	}
 	released    struct{}
 	presenceDue struct{}

@@ -37,6 +37,10 @@ func (s *System) Ask(ctx context.Context, send func(replyTo *actor.PID)) (any, e
 	}
 	s.engine.SpawnProc(w)
 	defer s.engine.Registry.Remove(w.pid)
+	if s.router != nil {
+		s.router.waiters.Store(w.pid.GetID(), w)
+		defer s.router.waiters.Delete(w.pid.GetID())
+	}
 	s.metrics.asks.Inc()
 	defer s.metrics.asks.Dec()
 
@@ -72,6 +76,7 @@ type waiter struct {
 	reply    chan any // takes exactly one
 	answered atomic.Bool
 	late     func()
+	at       atomic.Pointer[string] // the node that is asked; nil: this one
 }
 
 // Send takes the first message as the reply.

@@ -38,8 +38,8 @@ type channel struct {
 // turn is a conversation's. Until is when it doesn't count any more: what holds
 // one may get lost.
 type turn struct {
-	lane  lane
-	until time.Time
+	Lane  lane      `cbor:"1,keyasint"`
+	Until time.Time `cbor:"2,keyasint"`
 }
 
 // lane tells messages with a limit of their own apart.
@@ -53,8 +53,9 @@ const (
 
 // broken is what is known of a channel that the platform refused.
 type broken struct {
-	noted   bool      // in the database
-	trusted time.Time // from when on the registry is believed again: it lags behind the database
+	Noted   bool              `cbor:"1,keyasint,omitempty"` // in the database
+	Trusted time.Time         `cbor:"2,keyasint,omitzero"`  // from when on the registry is believed again: it lags behind the database
+	Failure *domain.CallError `cbor:"3,keyasint"`
 }
 
 const (
@@ -67,8 +68,9 @@ const (
 	// grantLife is how long a grant may take to depart: a conversation that
 	// doesn't come back with it is gone.
 	grantLife = 30 * time.Second
-	// callLife is longer than any call may take.
-	callLife = 5 * time.Minute
+	// callLife is longer than any call may take, its upload included. What came
+	// of it may get lost between two nodes.
+	callLife = 3 * time.Minute
 	// maxHeld is how long a claimed message waits for its place: longer than any
 	// pace but that of a paused channel makes it wait.
 	maxHeld = 2 * time.Second
@@ -82,24 +84,27 @@ const (
 type (
 	// reserve asks for a grant.
 	reserve struct {
-		organization domain.OrganizationID
-		conversation domain.ConversationID
-		lane         lane
+		Organization domain.OrganizationID `cbor:"1,keyasint"`
+		Conversation domain.ConversationID `cbor:"2,keyasint"`
+		Lane         lane                  `cbor:"3,keyasint"`
 	}
-	// unreserve takes a reserve, or a grant that isn't used, back.
-	unreserve struct{ conversation domain.ConversationID }
+	// unreserve takes back a reserve, a grant that isn't used, or a departure of
+	// which the reply was lost.
+	unreserve struct {
+		Conversation domain.ConversationID `cbor:"1,keyasint"`
+	}
 	// depart asks for the place of a call; the reply is a departed, or an error:
 	// the call isn't made then.
 	depart struct {
-		conversation domain.ConversationID
-		lane         lane
-		replies      *actor.PID
+		Conversation domain.ConversationID `cbor:"1,keyasint"`
+		Lane         lane                  `cbor:"2,keyasint"`
+		Replies      *actor.PID            `cbor:"0,keyasint,omitempty"`
 	}
 	// answered tells what came of a call that departed.
 	answered struct {
-		conversation domain.ConversationID
-		departed     departed
-		failure      *domain.CallError
+		Conversation domain.ConversationID `cbor:"1,keyasint"`
+		Departed     departed              `cbor:"2,keyasint"`
+		Failure      *domain.CallError     `cbor:"3,keyasint,omitempty"`
 	}
 	// brokenNoted: the database knows that the channel doesn't work.
 	brokenNoted struct{}
@@ -107,12 +112,12 @@ type (
 )
 
 // ReplyTo is where an error goes when the call can't depart.
-func (d depart) ReplyTo() *actor.PID { return d.replies }
+func (d depart) ReplyTo() *actor.PID { return d.Replies }
 
 // departed is the place of a call.
 type departed struct {
-	lane  lane
-	slots [lanes]domain.Slot
+	Lane  lane               `cbor:"1,keyasint"`
+	Slots [lanes]domain.Slot `cbor:"2,keyasint"`
 }
 
 // Receive implements Behavior.
@@ -121,14 +126,15 @@ func (c *channel) Receive(msg any, _ Self) {
 	case reserve:
 		c.reserve(msg)
 	case unreserve:
-		c.unreserve(msg.conversation)
+		c.unreserve(msg.Conversation)
+		c.endCall(msg.Conversation)
 	case depart:
 		c.leaves = append(c.leaves, msg)
 	case answered:
 		c.answered(msg)
 	case brokenNoted:
 		if c.broken != nil {
-			c.broken.noted, c.broken.trusted = true, c.now().Add(registryLag)
+			c.broken.Noted, c.broken.Trusted = true, c.now().Add(registryLag)
 		}
 	case channelDue:
 		c.ring(c.now().Add(recheck)) // should what follows panic
@@ -147,23 +153,24 @@ func (c *channel) now() time.Time { return c.all.system.now() }
 // reserve queues a conversation, or sends it away until it may be written to.
 func (c *channel) reserve(r reserve) {
 	now := c.now()
-	c.organization = r.organization
-	if _, has := c.grants[r.conversation]; has {
-		c.all.tell(r.conversation, granted{c.id}) // it was passivated in between
+	c.organization = r.Organization
+	c.endCall(r.Conversation) // a conversation makes one at a time: what came of the last one was lost on the way
+	if _, has := c.grants[r.Conversation]; has {
+		c.all.tell(r.Conversation, granted{c.id}) // it was passivated in between
 		return
 	}
-	if c.queues[light].has(r.conversation) || c.queues[heavy].has(r.conversation) {
+	if c.queues[light].has(r.Conversation) || c.queues[heavy].has(r.Conversation) {
 		return
 	}
-	if c.queues[r.lane].len() >= maxQueued {
-		c.all.tell(r.conversation, deferred{now.Add(grantLife)})
+	if c.queues[r.Lane].len() >= maxQueued {
+		c.all.tell(r.Conversation, deferred{now.Add(grantLife)})
 		return
 	}
-	if at, ok := c.takePair(r.conversation, now); !ok {
-		c.all.tell(r.conversation, deferred{at})
+	if at, ok := c.takePair(r.Conversation, now); !ok {
+		c.all.tell(r.Conversation, deferred{at})
 		return
 	}
-	c.queues[r.lane].push(r.conversation)
+	c.queues[r.Lane].push(r.Conversation)
 }
 
 // takePair takes a message of what the customer may get.
@@ -195,20 +202,30 @@ func (c *channel) endGrant(id domain.ConversationID) bool {
 	t, has := c.grants[id]
 	if has {
 		delete(c.grants, id)
-		c.granted[t.lane]--
+		c.granted[t.Lane]--
 	}
 	return has
+}
+
+// endCall forgets a call without an answer.
+func (c *channel) endCall(id domain.ConversationID) {
+	if _, has := c.calls[id]; has {
+		delete(c.calls, id)
+		c.breaker.Leaves()
+	}
 }
 
 // answered learns from a call what it says of the channel.
 func (c *channel) answered(a answered) {
 	now := c.now()
-	delete(c.calls, a.conversation)
-	c.paces[light].Arrived(a.departed.slots[light], now)
-	if a.departed.lane == heavy {
-		c.paces[heavy].Arrived(a.departed.slots[heavy], now)
+	if _, counts := c.calls[a.Conversation]; counts { // else it departed before the channel began anew
+		c.paces[light].Arrived(a.Departed.Slots[light], now)
+		if a.Departed.Lane == heavy {
+			c.paces[heavy].Arrived(a.Departed.Slots[heavy], now)
+		}
 	}
-	switch f := a.failure; {
+	delete(c.calls, a.Conversation)
+	switch f := a.Failure; {
 	case f == nil:
 		c.breaker.Works()
 		c.paces[light].Eased()
@@ -217,7 +234,7 @@ func (c *channel) answered(a answered) {
 		c.breakDown(f)
 	case f.Class == domain.FailureThrottleApp || f.Class == domain.FailureThrottleChannel:
 		c.breaker.Leaves() // it works, and asks for patience
-		c.paces[a.departed.lane].Strained(now, f.RetryAfter)
+		c.paces[a.Departed.Lane].Strained(now, f.RetryAfter)
 	case f.Class.Ails():
 		c.breaker.Fails(now)
 	default:
@@ -230,7 +247,7 @@ func (c *channel) breakDown(f *domain.CallError) {
 	if c.broken != nil {
 		return
 	}
-	c.broken = &broken{}
+	c.broken = &broken{Failure: f}
 	c.all.note(c.organization, c.id, f)
 }
 
@@ -276,7 +293,7 @@ func (c *channel) follow(ch domain.Channel) {
 // stopped is when to look again at a channel that may not send now; zero: it may.
 func (c *channel) stopped(ch domain.Channel, known bool, now time.Time) time.Time {
 	works := known && ch.Status == domain.ChannelActive
-	if c.broken != nil && c.broken.noted && works && !now.Before(c.broken.trusted) {
+	if c.broken != nil && c.broken.Noted && works && !now.Before(c.broken.Trusted) {
 		c.broken = nil // its credentials were renewed, or a check found it well
 		c.breaker = domain.Breaker{}
 	}
@@ -296,14 +313,13 @@ func (c *channel) sweep(now time.Time) {
 	}
 	c.swept = now
 	for id, t := range c.grants {
-		if t.until.Before(now) {
+		if t.Until.Before(now) {
 			c.unreserve(id)
 		}
 	}
 	for id, t := range c.calls {
-		if t.until.Before(now) {
-			delete(c.calls, id)
-			c.breaker.Leaves()
+		if t.Until.Before(now) {
+			c.endCall(id)
 		}
 	}
 	for id, p := range c.pairs {
@@ -320,10 +336,7 @@ func (c *channel) busy() bool {
 
 // ring has the actor woken at a time, instead of when it was to be woken before.
 func (c *channel) ring(at time.Time) {
-	if c.timer != nil {
-		c.timer.Stop()
-		c.timer = nil
-	}
+	c.stop()
 	if at.IsZero() {
 		return
 	}
@@ -331,11 +344,19 @@ func (c *channel) ring(at time.Time) {
 	c.timer = time.AfterFunc(at.Sub(c.now()), func() { system.Tell(pid, channelDue{}) })
 }
 
+// stop has the actor not woken any more.
+func (c *channel) stop() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+}
+
 // rest ends the actor when nothing is under way, or the node stops.
 func (c *channel) rest(why any) {
 	if _, draining := why.(Drain); draining || !c.busy() && len(c.pairs) == 0 {
 		c.turnBack()
-		c.ring(time.Time{})
+		c.stop()
 		c.all.Passivate(c.id, c.entry)
 	}
 }

@@ -20,8 +20,8 @@ func (c *channel) turnBack() {
 
 // turnAway refuses a departure, at the cost of no attempt.
 func (c *channel) turnAway(d depart) {
-	c.unreserve(d.conversation)
-	c.all.system.Reply(d.replies, &domain.CallError{
+	c.unreserve(d.Conversation)
+	c.all.system.Reply(d.Replies, &domain.CallError{
 		Class: domain.FailureThrottleChannel, Code: domain.CallUnsendable, Text: "the channel stopped sending",
 	})
 }
@@ -36,16 +36,16 @@ func (c *channel) depart(now time.Time) time.Time {
 		c.turnBack() // the platform asked to slow down: nothing stays claimed that long
 	}
 	for i, d := range c.leaves {
-		if _, granted := c.grants[d.conversation]; !granted {
+		if _, granted := c.grants[d.Conversation]; !granted {
 			c.turnAway(d) // its grant ran out
 			continue
 		}
 		at := c.paces[light].At(now)
-		if d.lane == heavy {
+		if d.Lane == heavy {
 			at = later(at, c.paces[heavy].At(now))
 		}
-		if full[d.lane] || at.After(now) {
-			full[d.lane] = true
+		if full[d.Lane] || at.After(now) {
+			full[d.Lane] = true
 			held, next = append(held, d), sooner(next, at)
 			if full[light] { // a heavy call needs a place among all
 				held = append(held, c.leaves[i+1:]...)
@@ -61,14 +61,14 @@ func (c *channel) depart(now time.Time) time.Time {
 
 // leave lets a call go.
 func (c *channel) leave(d depart, now time.Time) {
-	place := departed{lane: d.lane}
-	place.slots[light] = c.paces[light].Depart(now)
-	if d.lane == heavy {
-		place.slots[heavy] = c.paces[heavy].Depart(now)
+	place := departed{Lane: d.Lane}
+	place.Slots[light] = c.paces[light].Depart(now)
+	if d.Lane == heavy {
+		place.Slots[heavy] = c.paces[heavy].Depart(now)
 	}
-	c.endGrant(d.conversation)
-	c.calls[d.conversation] = turn{d.lane, now.Add(callLife)}
-	c.all.system.Reply(d.replies, place)
+	c.endGrant(d.Conversation)
+	c.calls[d.Conversation] = turn{d.Lane, now.Add(callLife)}
+	c.all.system.Reply(d.Replies, place)
 }
 
 // grant gives turns to those who wait, as many as may depart soon, and tells

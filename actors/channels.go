@@ -50,6 +50,8 @@ type Channels struct {
 	cfg           ChannelsConfig
 	conversations *Conversations // set before anything is sent
 
+	waiting waiting
+
 	calls  sync.WaitGroup
 	notes  sync.WaitGroup  // of what the database is told; begun by the actors
 	ctx    context.Context // of the calls' life
@@ -67,6 +69,10 @@ func NewChannels(s *System, cfg ChannelsConfig) *Channels {
 			grants: map[domain.ConversationID]turn{}, calls: map[domain.ConversationID]turn{},
 		}
 	}, cfg.Directory)
+	if place(cs.Directory, placing[domain.ChannelID]{}); cs.placing != nil {
+		cs.waiting.turns = map[domain.ConversationID]awaited{}
+		s.router.onChange(cs.askAgain)
+	}
 	return cs
 }
 
@@ -102,7 +108,12 @@ func (cs *Channels) tell(id domain.ConversationID, msg any) {
 // reserve and unreserve ask a channel for a turn, or give it back. A channel
 // that is too busy to be asked grants nothing: the conversation asks again.
 func (cs *Channels) reserve(channel domain.ChannelID, msg reserve) bool {
-	return cs.Tell(channel, msg) == nil
+	cs.awaits(msg.Conversation, channel)
+	if cs.Tell(channel, msg) != nil {
+		cs.served(msg.Conversation)
+		return false
+	}
+	return true
 }
 
 func (cs *Channels) unreserve(channel domain.ChannelID, conversation domain.ConversationID) {
@@ -124,9 +135,11 @@ type attempt struct {
 
 // attempted is what came of it.
 type attempted struct {
-	attempt attempt
-	sent    *domain.Sent
-	failure *domain.CallError
+	Message domain.MessageID  `cbor:"1,keyasint"`
+	Claim   time.Time         `cbor:"2,keyasint"`
+	Target  domain.MessageID  `cbor:"3,keyasint,omitzero"`
+	Sent    *domain.Sent      `cbor:"4,keyasint,omitempty"`
+	Failure *domain.CallError `cbor:"5,keyasint,omitempty"`
 }
 
 // call makes the call and tells the conversation what came of it.
@@ -134,18 +147,26 @@ func (cs *Channels) call(a attempt) {
 	cs.calls.Go(func() {
 		sent, failure := cs.attempt(a)
 		cs.system.metrics.sent(failure)
-		cs.tell(a.conversation, attempted{attempt: a, sent: sent, failure: failure})
+		cs.tell(a.conversation, attempted{Message: a.message, Claim: a.claim, Target: a.target, Sent: sent, Failure: failure})
 	})
 }
 
 func (cs *Channels) attempt(a attempt) (*domain.Sent, *domain.CallError) {
-	reply, err := cs.system.Ask(cs.ctx, func(replyTo *actor.PID) {
+	claim := cs.claimOf(a)
+	defer claim.cancel()
+	reply, err := cs.system.Ask(claim.begin, func(replyTo *actor.PID) {
 		if err := cs.insist(a.channel, depart{a.conversation, a.lane, replyTo}); err != nil {
 			cs.system.Reply(replyTo, err)
 		}
 	})
+	if err == nil {
+		err = claim.begin.Err() // we may have been frozen
+	}
 	place, ok := reply.(departed)
 	if err != nil || !ok {
+		if _, told := errors.AsType[*domain.CallError](err); !told {
+			cs.unreserve(a.channel, a.conversation) // it may have been let go, and the reply was lost
+		}
 		return nil, notMade(err)
 	}
 	var failure *domain.CallError
@@ -155,7 +176,7 @@ func (cs *Channels) attempt(a attempt) (*domain.Sent, *domain.CallError) {
 	}
 	var sent domain.Sent
 	if failure == nil {
-		if sent, err = cs.cfg.Platform.Send(cs.ctx, ch, a.outgoing); err != nil {
+		if sent, err = cs.cfg.Platform.Send(claim.end, ch, a.outgoing); err != nil {
 			failure = asCallError(err)
 		}
 	}

@@ -3,6 +3,7 @@ package actors
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/anthdm/hollywood/actor"
 
@@ -12,9 +13,9 @@ import (
 // Request asks a conversation for one thing or several in a row. The reply is
 // a Results. It comes when everything that the answers say is durable.
 type Request struct {
-	Commands []domain.Command
-	Replies  *actor.PID
-	Trace    domain.Trace // the step that asks
+	Commands []domain.Command `cbor:"1,keyasint"`
+	Replies  *actor.PID       `cbor:"0,keyasint,omitempty"`
+	Trace    domain.Trace     `cbor:"2,keyasint,omitzero"` // the step that asks
 }
 
 // ReplyTo is where an error goes when the request can't be handled.
@@ -26,8 +27,8 @@ type Results []Result
 // Result is what came of a command. Err is nil when it is done, or when nothing
 // had to be done; else a *domain.Refusal, or another error of the domain.
 type Result struct {
-	Err     error
-	Message domain.MessageID // what a Send made, or had made before; what a ClaimSend claimed
+	Err     error            `cbor:"1,keyasint,omitempty"`
+	Message domain.MessageID `cbor:"2,keyasint,omitzero"` // what a Send made, or had made before; what a ClaimSend claimed
 }
 
 // Writer stores changes. Its implementation is the write-behind writer.
@@ -63,10 +64,16 @@ type ConversationConfig struct {
 	Channels  *Channels // nil: nothing is sent
 	Errands   Errands   // nil: nobody runs any
 	Patience  domain.Patience
-	Wheel     *Wheel
-	Entropy   func() [16]byte // fresh randomness for each call
-	Logger    *slog.Logger
-	Directory DirectoryConfig
+	// ClaimLife is how long the claim of a message may be under way on another
+	// node: from claiming it to the end of the call. A third of it is for the
+	// way to the call. Where a file may have to be uploaded first, it is longer
+	// by UploadTime. Both are for several nodes; what one that is alone finds
+	// claimed, nobody works on.
+	ClaimLife, UploadTime time.Duration
+	Wheel                 *Wheel
+	Entropy               func() [16]byte // fresh randomness for each call
+	Logger                *slog.Logger
+	Directory             DirectoryConfig
 }
 
 // Conversations is the directory of conversation actors.
@@ -78,6 +85,9 @@ type Conversations struct {
 
 // NewConversations makes the directory.
 func NewConversations(s *System, cfg ConversationConfig) *Conversations {
+	if s.router == nil {
+		cfg.ClaimLife, cfg.UploadTime = 0, 0
+	}
 	cs := &Conversations{system: s, cfg: cfg}
 	if cfg.Channels != nil {
 		cfg.Channels.conversations = cs
@@ -85,6 +95,7 @@ func NewConversations(s *System, cfg ConversationConfig) *Conversations {
 	cs.Directory = NewDirectory(s, "conversation", func(id domain.ConversationID, entry *Entry) Behavior {
 		return &conversation{all: cs, entry: entry, state: domain.Conversation{ID: id}}
 	}, cfg.Directory)
+	place(cs.Directory, placing[domain.ConversationID]{anywhere: true})
 	return cs
 }
 
@@ -102,6 +113,7 @@ type conversation struct {
 	state  domain.Conversation // with what is pending
 	loaded bool
 	leave  bool // Drain was asked for
+	stayed bool // when it was, something was under way with the platform
 	work   *work
 	sends  *sends // nil: nothing to send
 	notice heldNotice
@@ -214,7 +226,7 @@ func (c *conversation) Receive(msg any, self Self) {
 		if c.work != nil && c.work.lineage == msg.lineage {
 			c.proceed(self)
 		}
-	case granted, deferred, attempted, sendDue, wake:
+	case granted, deferred, attempted, sendDue, wake, moved:
 		c.sendEvent(msg, self)
 	case noticeDue:
 		c.flushNotice()
@@ -223,7 +235,7 @@ func (c *conversation) Receive(msg any, self Self) {
 			c.passivate()
 		}
 	case Drain:
-		c.leave = true
+		c.leave, c.stayed = true, c.stayed || c.sends.underWay()
 		c.rest()
 	case Failed:
 		c.failed(msg)
@@ -338,7 +350,9 @@ func (c *conversation) rest() {
 func (c *conversation) passivate() {
 	c.flushNotice()
 	c.stopSending()
-	c.all.Passivate(c.state.ID, c.entry)
+	if c.all.Passivate(c.state.ID, c.entry) {
+		c.handOn()
+	}
 }
 
 // failed follows the failure policy. What is submitted stands or falls without

@@ -106,8 +106,8 @@ func (c *conversation) committed() {
 func (c *conversation) undone(v domain.Verdict, self Self) {
 	w := c.work
 	pending := w.pending
-	w.pending, w.lineage, w.known, w.asked = nil, &domain.Lineage{}, domain.MessageSet{}, 0
-	w.waits, c.loaded = nothing, false
+	w.pending = nil
+	c.startOver()
 	for i := range pending {
 		pending[i].end("undone")
 	}
@@ -123,6 +123,13 @@ func (c *conversation) undone(v domain.Verdict, self Self) {
 	if len(w.stash) > 0 {
 		c.load(self)
 	}
+}
+
+// startOver forgets the state: it is loaded before anything else is decided.
+func (c *conversation) startOver() {
+	w := c.work
+	w.lineage, w.known, w.asked = &domain.Lineage{}, domain.MessageSet{}, 0
+	w.waits, c.loaded = nothing, false
 }
 
 // decideAgain puts what a verdict has undone before everything else that waits.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +38,7 @@ type desk struct {
 	store         *store
 	notices       *noticeLog
 	channel       domain.Channel
+	dead          atomic.Bool // its node was killed: nothing of it ends in order
 }
 
 func atDesk(t *testing.T, limits DirectoryConfig, test func(t *testing.T, o *desk)) {
@@ -46,14 +48,29 @@ func atDesk(t *testing.T, limits DirectoryConfig, test func(t *testing.T, o *des
 
 // openDesk opens a desk; the options see it before its conversations are made.
 func openDesk(t *testing.T, limits DirectoryConfig, options ...func(*desk, *ConversationConfig)) *desk {
-	o := &desk{t: t, store: newStore(), notices: &noticeLog{}}
-	logger := slog.New(slog.DiscardHandler)
+	o := &desk{t: t, store: newStore()}
 	var err error
-	o.system, err = NewSystem(SystemConfig{Logger: logger, Registerer: prometheus.NewRegistry(), Now: time.Now})
+	o.system, err = NewSystem(SystemConfig{
+		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: time.Now,
+	})
 	require.NoError(t, err)
 	org := domain.OrganizationID(entropy())
 	o.channel = domain.Channel{ID: domain.ChannelID(entropy()), Organization: org, Provider: domain.WhatsApp, Name: "Support"}
-	o.notices.store = o.store
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { o.store.run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	o.open(limits, options...)
+	return o
+}
+
+// open makes the conversations, on the desk's system and store, for its channel.
+func (o *desk) open(limits DirectoryConfig, options ...func(*desk, *ConversationConfig)) {
+	t, logger := o.t, slog.New(slog.DiscardHandler)
+	o.notices = &noticeLog{store: o.store}
 	o.wheel = NewWheel(100*time.Millisecond, time.Now)
 	cfg := ConversationConfig{
 		Writer: o.store, Loader: o.store, Publisher: o.notices, Wheel: o.wheel, Entropy: entropy, Logger: logger, Directory: limits,
@@ -64,21 +81,25 @@ func openDesk(t *testing.T, limits DirectoryConfig, options ...func(*desk, *Conv
 	o.conversations = NewConversations(o.system, cfg)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { o.store.run(ctx) })
 	running.Go(func() { require.NoError(t, o.wheel.Run(ctx)) })
 	t.Cleanup(func() {
 		o.resume()
 		closing, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
-		require.NoError(t, o.conversations.Close(closing))
+		if o.dead.Load() {
+			cancel()
+		} else {
+			require.NoError(t, o.conversations.Close(closing))
+		}
 		if o.channels != nil {
-			require.NoError(t, o.channels.Close(closing))
+			if err := o.channels.Close(closing); !o.dead.Load() {
+				require.NoError(t, err)
+			}
 		}
 		require.NoError(t, o.system.Close(context.Background()))
 		stop()
 		running.Wait()
 	})
-	return o
 }
 
 func (o *desk) wait() { synctest.Wait() }

@@ -23,7 +23,17 @@ type sends struct {
 
 // alarm is a time that a conversation waits for. One that went off too late to
 // be stopped is known by not being the current one.
-type alarm struct{ timer *Timer }
+type alarm struct {
+	timer *Timer
+	head  domain.Unsent // the message that waits; zero: whichever it is
+}
+
+// isOf reports whether it is that message which waits, as it is. Of one that has
+// got on meanwhile, by news or by another owner, something else is due.
+func (a *alarm) isOf(head domain.Unsent) bool {
+	return a.head.Message.IsZero() ||
+		a.head.Message == head.Message && a.head.State == head.State && a.head.Claim.Equal(head.Claim) && a.head.Due.Equal(head.Due)
+}
 
 // stage is what the first message of the outbox waits for.
 type stage int
@@ -42,10 +52,16 @@ func (s *sends) underWay() bool { return s != nil && s.stage >= claiming }
 
 // What a conversation is told about its sends, beside attempted.
 type (
-	granted  struct{ by domain.ChannelID } // its turn has come
-	deferred struct{ until time.Time }     // no turn before that
-	sendDue  struct{ alarm *alarm }        // a time it waited for has come
-	wake     struct{}                      // there may be something to send
+	// granted: its turn has come.
+	granted struct {
+		By domain.ChannelID `cbor:"1,keyasint"`
+	}
+	// deferred: no turn before that.
+	deferred struct {
+		Until time.Time `cbor:"1,keyasint"`
+	}
+	sendDue struct{ alarm *alarm } // a time it waited for has come
+	wake    struct{}               // there may be something to send
 )
 
 // sendRetry is how long a step waits that couldn't be stored, or be asked for;
@@ -69,14 +85,11 @@ func (c *conversation) sendEvent(msg any, self Self) {
 	s := c.sends
 	switch msg := msg.(type) {
 	case granted:
-		s.turn = msg.by
-		if s.stage == reserved {
-			s.stage = resting
-		}
+		s.turn = msg.By
+		c.unreserved()
 	case deferred:
-		if s.stage == reserved {
-			s.stage = resting
-			c.wait(msg.until)
+		if c.unreserved() {
+			c.wait(msg.Until)
 		}
 	case attempted:
 		c.attempted(msg)
@@ -85,14 +98,25 @@ func (c *conversation) sendEvent(msg any, self Self) {
 			c.alarmed()
 		}
 	case wake:
-		if s.stage == reserved {
-			s.stage = resting // who was asked for the turn may have forgotten; asking twice does no harm
-		}
+		c.unreserved() // who was asked for the turn may have forgotten; asking twice does no harm
+	case moved:
+		c.unreserved()
+		c.overtaken(msg.Head)
 	}
 	if !c.loaded && c.begin().waits == nothing {
 		c.load(self)
 	}
 	c.proceed(self)
+}
+
+// unreserved ends the wait for a turn, if that is what it waits for.
+func (c *conversation) unreserved() bool {
+	c.all.cfg.Channels.served(c.state.ID)
+	if c.sends.stage != reserved {
+		return false
+	}
+	c.sends.stage = resting
+	return true
 }
 
 func (c *conversation) alarmed() {
@@ -119,18 +143,22 @@ func (c *conversation) pump() bool {
 		c.stopSending()
 		return false
 	}
+	head := c.state.Outbox[0]
 	if s.alarm != nil {
-		return false
+		if s.alarm.isOf(head) {
+			return false
+		}
+		c.stopAlarm()
 	}
-	c.step(c.state.Outbox[0])
+	c.step(head)
 	return s.stage >= claiming
 }
 
 // step begins what the first message of the outbox needs next.
 func (c *conversation) step(head domain.Unsent) {
 	s := c.sends
-	if head.State != domain.SendSending && c.all.system.now().Before(head.Due) {
-		c.wait(head.Due)
+	if due := c.dueOf(head); c.all.system.now().Before(due) {
+		c.wait(due)
 		return
 	}
 	switch {
@@ -138,7 +166,8 @@ func (c *conversation) step(head domain.Unsent) {
 		s.stage, s.message = claiming, head.Message
 		c.ask(domain.ExpireSend{Message: head.Message}, c.expired)
 	case head.State == domain.SendSending:
-		// Claimed, and no call of ours is under way: it was lost with whoever made it.
+		// Claimed, no call of ours is under way, and none of another node's can be:
+		// it was lost with whoever made it.
 		c.finish(domain.FinishSend{Message: head.Message, Claim: head.Claim, Failure: domain.Interrupted()})
 	case !s.turn.IsZero():
 		s.stage, s.message = claiming, head.Message
@@ -214,8 +243,8 @@ func laneOf(t domain.MessageType) lane {
 // doesn't remember the call, and works on another message by now.
 func (c *conversation) attempted(a attempted) {
 	outcome := domain.FinishSend{
-		Message: a.attempt.message, Claim: a.attempt.claim, Target: a.attempt.target,
-		Sent: a.sent, Failure: a.failure, Patience: c.all.cfg.Patience,
+		Message: a.Message, Claim: a.Claim, Target: a.Target,
+		Sent: a.Sent, Failure: a.Failure, Patience: c.all.cfg.Patience,
 	}
 	if c.sends.underWay() && c.sends.message != outcome.Message {
 		c.ask(outcome, func(r Result) {
@@ -286,6 +315,9 @@ func (c *conversation) retry() {
 func (c *conversation) wait(until time.Time) {
 	c.stopAlarm()
 	system, pid, a := c.all.system, c.entry.pid, &alarm{}
+	if c.loaded && len(c.state.Outbox) > 0 {
+		a.head = c.state.Outbox[0]
+	}
 	a.timer = c.all.cfg.Wheel.Schedule(until, func() { system.Tell(pid, sendDue{a}) })
 	c.sends.alarm = a
 }
@@ -297,14 +329,19 @@ func (c *conversation) stopAlarm() {
 	}
 }
 
-// stopSending gives back what the channel granted or was asked for.
+// stopSending gives back what the channel granted or was asked for, but for what
+// the next owner has a use for.
 func (c *conversation) stopSending() {
 	s := c.sends
 	if s == nil || s.underWay() {
 		return
 	}
 	c.stopAlarm()
+	if c.leave {
+		c.all.cfg.Channels.served(c.state.ID)
+	}
 	switch {
+	case c.leave && c.all.placing != nil && len(c.state.Outbox) > 0: // it asks, and gets the turn at once
 	case !s.turn.IsZero():
 		c.all.cfg.Channels.unreserve(s.turn, c.state.ID)
 	case s.stage == reserved && c.leave:

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,10 +48,11 @@ type Drain struct{}
 // way that no message is ever left in the mailbox of one that goes: sending
 // and leaving exclude each other by the lock of the key's shard.
 type Directory[K comparable] struct {
-	system *System
-	kind   string
-	spawn  func(key K, entry *Entry) Behavior
-	config DirectoryConfig
+	system  *System
+	kind    string
+	spawn   func(key K, entry *Entry) Behavior
+	config  DirectoryConfig
+	placing *placing[K] // nil: all actors are here
 
 	mark   *actor.PID // the "sender" of every message that went through Tell
 	seed   maphash.Seed
@@ -104,34 +104,41 @@ func NewDirectory[K comparable](
 // returns domain.ErrOverloaded when a bound is reached and domain.ErrUnavailable
 // once the directory is closed; msg was then certainly not taken.
 func (d *Directory[K]) Tell(key K, msg any) error {
-	return d.tell(key, msg, d.config.MaxWaiting, false)
+	return d.tell(key, msg, ordinary)
 }
 
 // insist is Tell without the bound of the mailbox, for what its sender sends
 // once per thing that was let in under a bound.
-func (d *Directory[K]) insist(key K, msg any) error { return d.tell(key, msg, math.MaxInt32, false) }
+func (d *Directory[K]) insist(key K, msg any) error { return d.tell(key, msg, insisting) }
 
 // conclude is insist for what an actor waits for: one that is still there while
 // the directory closes gets it, too. Such an actor has to look after each
 // message whether it can leave.
-func (d *Directory[K]) conclude(key K, msg any) error { return d.tell(key, msg, math.MaxInt32, true) }
+func (d *Directory[K]) conclude(key K, msg any) error { return d.tell(key, msg, concluding) }
 
-func (d *Directory[K]) tell(key K, msg any, maxWaiting int, concluding bool) error {
+// tellHere sends msg to the actor of key on this node. It makes none when another
+// node owns the key: errElsewhere.
+func (d *Directory[K]) tellHere(key K, msg any, m mode) error {
 	s := d.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.residents[key]
-	if d.closed.Load() && (!ok || !concluding) {
+	if d.closed.Load() && (!ok || m != concluding) {
 		return fmt.Errorf("%s directory is closed: %w", d.kind, domain.ErrUnavailable)
 	}
 	if !ok {
+		// Under the lock: rebalance comes after a change of the view, so whoever
+		// is made before it is found by it.
+		if d.strays(key, msg) {
+			return errElsewhere
+		}
 		var err error
 		if r, err = d.activate(key); err != nil {
 			return err
 		}
 		s.residents[key] = r
 	}
-	if int(r.waiting.Load()) >= maxWaiting {
+	if m == ordinary && int(r.waiting.Load()) >= d.config.MaxWaiting {
 		return fmt.Errorf("mailbox of the %s is full: %w", d.kind, domain.ErrOverloaded)
 	}
 	d.deliver(r, msg)

@@ -64,6 +64,23 @@
 // Stop in the order of the flow: the edges, then agents and releases, then
 // conversations, then assigners and feeds, then the system. Each Close waits until the last actor is out.
 //
+// # Between nodes
+//
+// Codec writes the messages that may cross nodes, and reads them. wireKinds
+// (codec_kinds.go) lists their types with a number each; a type is let in there
+// with one line:
+//
+//	message[reserve](20)
+//
+// Its fields are exported, with a number as their key; what holds an address, an
+// error, an interface or another message needs nothing more. A field may be
+// added, with a new key, and left out; a number never gets another meaning. So
+// two releases that follow each other work side by side. What a node can't read
+// it doesn't execute: UnreadableError says who waits for an answer.
+//
+// Of an error its text crosses, and everything that errors.Is and errors.As are
+// asked for: the sentinels and the error types of the domain.
+//
 // # Memory
 //
 // An idle actor costs about 1 KB beside its own state (BenchmarkResident):
@@ -72,6 +89,6 @@
 //
 // # Imports
 //
-// Allowed: domain, hollywood/actor, prometheus. Everything else an actor needs
+// Allowed: domain, hollywood/actor, prometheus, cbor. Everything else an actor needs
 // it declares as a small interface, which the program plugs in.
 package actors

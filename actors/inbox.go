@@ -189,7 +189,7 @@ func (b *Inbox) deliver(ctx context.Context, t *thread, errs []error) {
 		if detour >= maxDetours {
 			person.Claims, person.Merged = nil, nil
 		}
-		results, err := b.ask(ctx, id, t.commands(person))
+		results, err := b.askTwice(ctx, id, t.commands(person))
 		if errors.Is(err, domain.ErrFailed) && len(t.events) > 1 {
 			b.deliverSingly(ctx, t, errs)
 			return
@@ -206,6 +206,17 @@ func (b *Inbox) deliver(ctx context.Context, t *thread, errs []error) {
 		b.identities.Forget(t.channel.Organization, t.channel.Provider, t.customer.Aliases...)
 		t = misrouted
 	}
+}
+
+// askTwice is ask for commands of which a repeat changes nothing: when the
+// connection to another node broke, so that nobody knows whether they are done,
+// it asks once more.
+func (b *Inbox) askTwice(ctx context.Context, id domain.ConversationID, commands []domain.Command) (Results, error) {
+	results, err := b.ask(ctx, id, commands)
+	if errors.Is(err, domain.ErrOutcomeUnknown) && ctx.Err() == nil {
+		return b.ask(ctx, id, commands)
+	}
+	return results, err
 }
 
 // deliverSingly finds the element that breaks the handling of a thread: it must

@@ -44,6 +44,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"outcome"}),
 	}
 	m.events.WithLabelValues(string(domain.EventResync))
+	m.sends.WithLabelValues("sent")
 	for _, c := range []prometheus.Collector{m.deadLetters, m.lateReplies, m.asks, m.panics, m.events, m.sends} {
 		if err := m.register(c); err != nil {
 			return nil, fmt.Errorf("actor system: %w", err)

@@ -1,6 +1,10 @@
 package actors
 
-import "github.com/chatopshub/chatopshub/domain"
+import (
+	"maps"
+
+	"github.com/chatopshub/chatopshub/domain"
+)
 
 // queue is conversations in the order in which they came, each at most once.
 // The zero value is empty.
@@ -31,6 +35,16 @@ func (q *queue) remove(id domain.ConversationID) bool {
 		*q = queue{}
 	}
 	return in
+}
+
+// all is who is in it, in order.
+func (q *queue) all() []domain.ConversationID {
+	rest := queue{order: q.order, in: maps.Clone(q.in)}
+	all := make([]domain.ConversationID, 0, q.len())
+	for id, ok := rest.pop(); ok; id, ok = rest.pop() {
+		all = append(all, id)
+	}
+	return all
 }
 
 // pop takes the first one out.

@@ -32,6 +32,8 @@ type Entry struct {
 	lastUsed int64        // Unix nanoseconds; guarded by the shard's lock
 	waiting  atomic.Int32 // messages of the directory in the mailbox; raised under the shard's lock
 	gone     bool         // out of the directory; only for the actor itself
+	moved    bool         // gone to another node; only for the actor itself
+	ended    bool         // its process was told to stop; only for the actor itself
 	stopped  bool         // only for the actor itself
 }
 
@@ -44,6 +46,7 @@ type resident[K comparable] struct {
 	directory *Directory[K]
 	behavior  Behavior
 	failures  []time.Time
+	moving    *moving // nil: it is here to stay
 }
 
 // Receive implements actor.Receiver. Nothing that happens in a behaviour may
@@ -58,32 +61,67 @@ func (r *resident[K]) Receive(c *actor.Context) {
 		r.leave()
 	default:
 		// The sender marks what came through the directory: nothing to allocate.
-		if c.Sender() == r.directory.mark {
+		marked := c.Sender() == r.directory.mark
+		if marked {
 			r.waiting.Add(-1)
 			r.directory.waiting.Add(-1)
 		}
-		r.handle(msg, Self{PID: c.PID()})
+		r.handle(msg, marked, Self{PID: c.PID()})
 	}
 }
 
-func (r *resident[K]) handle(msg any, self Self) {
-	if r.gone {
-		// Sent while we were on the way out; certainly not executed.
-		r.directory.system.refuse(msg, fmt.Errorf("%s has stopped: %w", r.directory.kind, domain.ErrUnavailable))
+func (r *resident[K]) handle(msg any, marked bool, self Self) {
+	if !r.gone && (r.moving != nil || r.directory.placing != nil) && r.meet(msg, self) {
+		r.end()
 		return
 	}
-	if failure := r.guarded(msg, self); failure != nil {
+	r.work(msg, marked, self)
+}
+
+// work handles msg. Marked tells that it came through the directory.
+func (r *resident[K]) work(msg any, marked bool, self Self) {
+	if r.gone {
+		// Sent while we were on the way out; certainly not executed.
+		err := fmt.Errorf("%s has stopped: %w", r.directory.kind, domain.ErrUnavailable)
+		if r.moved && marked {
+			err = r.follow(msg)
+		}
+		if err != nil {
+			r.directory.system.refuse(msg, err)
+		}
+		return
+	}
+	if m, is := msg.(moveOut); is {
+		r.moveOut(m, self)
+	} else if failure := r.guarded(msg, self); failure != nil {
 		r.failed(msg, self, failure)
 	}
-	if r.gone {
-		// The engine stops the process behind what is in its mailbox already.
+	if r.moving != nil {
+		r.departing(self)
+	}
+	r.end()
+}
+
+// end stops the process of an actor that is out of the directory: the engine
+// does so behind what is in its mailbox already.
+func (r *resident[K]) end() {
+	if r.gone && !r.ended {
+		r.ended = true
+		if r.moving != nil && r.moving.to != nil && !r.moved {
+			r.directory.giveLeftover(r.key, r.moving.to)
+		}
 		r.directory.system.engine.Stop(r.pid)
 	}
 }
 
-// guarded lets the behaviour handle msg and returns its panic, if any. The
-// behaviour is made here too, so that none of its code runs unguarded.
-func (r *resident[K]) guarded(msg any, self Self) (failure *panicError) {
+// guarded lets the behaviour handle msg and returns its panic, if any.
+func (r *resident[K]) guarded(msg any, self Self) *panicError {
+	return r.guard(func() { r.behavior.Receive(msg, self) })
+}
+
+// guard runs f and returns its panic, if any. The behaviour is made here too,
+// so that none of its code runs unguarded.
+func (r *resident[K]) guard(f func()) (failure *panicError) {
 	defer func() {
 		if v := recover(); v != nil {
 			failure = newPanicError(v)
@@ -92,7 +130,7 @@ func (r *resident[K]) guarded(msg any, self Self) (failure *panicError) {
 	if r.behavior == nil {
 		r.behavior = r.directory.spawn(r.key, &r.Entry)
 	}
-	r.behavior.Receive(msg, self)
+	f()
 	return nil
 }
 

@@ -38,13 +38,17 @@ func openSendingDesk(t *testing.T, limits DirectoryConfig, options ...func(*desk
 		d.channel.Status = domain.ChannelActive
 		o.registry = &fakeRegistry{channels: map[domain.ChannelID]domain.Channel{d.channel.ID: d.channel}}
 		o.platform = &fakePlatform{store: d.store, inFlight: map[string]int{}}
-		d.channels = NewChannels(d.system, ChannelsConfig{
-			Platform: o.platform, Registry: o.registry, Health: o.registry, Logger: slog.New(slog.DiscardHandler),
-		})
-		cfg.Channels, cfg.Patience = d.channels, domain.Patience{Uncertain: uncertainPatience}
+		o.sending(d, cfg)
 	}
 	o.desk = openDesk(t, limits, append([]func(*desk, *ConversationConfig){sending}, options...)...)
 	return o
+}
+
+func (o *sendingDesk) sending(d *desk, cfg *ConversationConfig) {
+	d.channels = NewChannels(d.system, ChannelsConfig{
+		Platform: o.platform, Registry: o.registry, Health: o.registry, Logger: slog.New(slog.DiscardHandler),
+	})
+	cfg.Channels, cfg.Patience = d.channels, domain.Patience{Uncertain: uncertainPatience}
 }
 
 // fakeRegistry has the channels' configuration, and notes their health in it

@@ -19,6 +19,9 @@ type SystemConfig struct {
 	Registerer prometheus.Registerer // nil: metrics are kept and not shown
 	Now        func() time.Time
 	Tracer     Tracer // nil: nothing is recorded
+	// Remote and Placement make the system one node of several; nil: it is alone.
+	Remote    Remote
+	Placement Placement
 }
 
 // System is the Hollywood engine behind our verbs: Tell, Ask, Reply. All of
@@ -30,6 +33,7 @@ type System struct {
 	now     func() time.Time
 	metrics *metrics
 	tracer  Tracer
+	router  *router // nil: the node is alone
 
 	// names makes each process id unique. It starts at the nanoseconds of the
 	// clock, so that no name returns after a restart: a late message to the
@@ -45,16 +49,26 @@ func NewSystem(cfg SystemConfig) (*System, error) {
 	if cfg.Logger == nil || cfg.Now == nil {
 		return nil, errors.New("actor system: Logger and Now are required")
 	}
+	if (cfg.Remote == nil) != (cfg.Placement == nil) {
+		return nil, errors.New("actor system: takes both Remote and Placement, or neither")
+	}
 	m, err := newMetrics(cfg.Registerer)
 	if err != nil {
 		return nil, err
 	}
-	engine, err := actor.NewEngine(actor.NewEngineConfig())
-	if err != nil {
+	s := &System{log: cfg.Logger, now: cfg.Now, metrics: m, tracer: cfg.Tracer, closed: make(chan struct{})}
+	s.names.Store(uint64(cfg.Now().UnixNano()))
+	engineConfig := actor.NewEngineConfig()
+	if cfg.Remote != nil {
+		s.router = newRouter(s, cfg.Remote, cfg.Placement)
+		engineConfig = engineConfig.WithRemote(cfg.Remote)
+	}
+	if s.engine, err = actor.NewEngine(engineConfig); err != nil {
 		return nil, err
 	}
-	s := &System{engine: engine, log: cfg.Logger, now: cfg.Now, metrics: m, tracer: cfg.Tracer, closed: make(chan struct{})}
-	s.names.Store(uint64(cfg.Now().UnixNano()))
+	if s.router != nil {
+		s.router.start()
+	}
 	s.collectDeadLetters()
 	return s, nil
 }
@@ -73,9 +87,16 @@ func (s *System) Reply(to *actor.PID, msg any) {
 }
 
 // Close ends the asks under way with domain.ErrOutcomeUnknown and refuses new
-// ones. It is idempotent. Directories are closed before, by their owner.
+// ones. It is idempotent. Directories are closed before, by their owner; the
+// Remote, which is ours, ends here.
 func (s *System) Close(context.Context) error {
-	s.close.Do(func() { close(s.closed) })
+	s.close.Do(func() {
+		close(s.closed)
+		if s.router != nil {
+			s.router.stop()
+			s.router.remote.Stop().Wait()
+		}
+	})
 	return nil
 }
 

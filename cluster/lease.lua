@@ -1,6 +1,6 @@
 -- Renews, or ends, one node's lease and returns who has one.
 -- KEYS: the leases (a hash: node -> expiry|draining|address), what is known of
--- them (a hash: number, since).
+-- them (a hash: number, since, last).
 -- ARGV: node, address, draining (0 or 1), life in milliseconds, leave (0 or 1),
 -- the highest number that the node has seen.
 -- Returns: number, when the leases were begun anew, milliseconds since then, then
@@ -15,6 +15,14 @@ if not since or since > now then
   redis.call('HSET', KEYS[2], 'since', string.format('%.0f', now))
 end
 local number = tonumber(redis.call('HGET', KEYS[2], 'number') or 0)
+
+-- Everybody renews several times within half a life. When nobody has, it was the
+-- server that couldn't be reached, not they: nobody's lease runs out by that.
+-- After a longer silence they may all be gone.
+local last = tonumber(redis.call('HGET', KEYS[2], 'last') or now)
+local silence = now - last
+local spared = silence > life / 2 and silence < 600000
+redis.call('HSET', KEYS[2], 'last', string.format('%.0f', now))
 
 local changed = number == 0 or number < seen
 local mine = string.format('|%s|%s', draining, address)
@@ -35,6 +43,10 @@ local answer = {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local expiry, drains, at = string.match(all[i + 1], '^(%d+)|(%d)|(.*)$')
+  if spared and tonumber(expiry) < now + life then
+    expiry = string.format('%.0f', now + life)
+    redis.call('HSET', KEYS[1], all[i], expiry .. '|' .. drains .. '|' .. at)
+  end
   if tonumber(expiry) <= now then
     redis.call('HDEL', KEYS[1], all[i])
     changed = true

@@ -41,8 +41,9 @@ type Member struct {
 	script *redis.Script
 	keys   []string
 
-	view    atomic.Pointer[View]
-	renewed atomic.Int64 // Unix nanoseconds, from before the call
+	view      atomic.Pointer[View]
+	renewed   atomic.Int64 // Unix nanoseconds, from before the call
+	confirmed atomic.Int64 // the same, of a peer's word too
 
 	mu       sync.Mutex // of what follows; held while somebody is told
 	watchers []func(before, after *View)
@@ -93,8 +94,12 @@ func (m *Member) Healthy() error {
 	return nil
 }
 
+// Renewed is when the lease was last renewed, by this node's clock; the Unix
+// epoch: never.
+func (m *Member) Renewed() time.Time { return time.Unix(0, m.renewed.Load()) }
+
 func (m *Member) age() time.Duration {
-	return m.cfg.Now().Sub(time.Unix(0, m.renewed.Load()))
+	return m.cfg.Now().Sub(m.Renewed())
 }
 
 // Join enters the cluster and returns once this node knows who is there.
@@ -105,23 +110,63 @@ func (m *Member) Join(ctx context.Context) error {
 	return nil
 }
 
+// Fresh is false of a node that nobody has confirmed for longer than its lease:
+// it may have been frozen, and others own by now what it believes it does.
+func (m *Member) Fresh() bool {
+	return m.cfg.Now().Sub(time.Unix(0, m.confirmed.Load())) <= m.cfg.Lease
+}
+
 // Run renews the lease until ctx ends. It doesn't leave: see Leave.
 func (m *Member) Run(ctx context.Context) error {
-	ticker := time.NewTicker(m.interval())
-	defer ticker.Stop()
-	for {
+	for timer := time.NewTimer(m.interval()); ; timer.Reset(m.interval()) {
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return nil
-		case <-ticker.C:
+		case <-timer.C:
 		}
-		if err := m.renew(ctx); err != nil && ctx.Err() == nil {
-			m.cfg.Logger.WarnContext(ctx, "cluster membership can't be renewed", "error", err, "age", m.age())
-			if m.age() > m.cfg.Lease {
-				m.askPeers(ctx)
+		if m.Fresh() {
+			m.tryToRenew(ctx)
+		} else if m.stepDown(ctx) {
+			timer.Reset(backIn)
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+				m.tryToRenew(ctx)
 			}
 		}
 	}
+}
+
+// backIn is how long a node that stepped down stays out: long enough for its
+// actors to see that they are somebody else's.
+const backIn = 250 * time.Millisecond
+
+func (m *Member) tryToRenew(ctx context.Context) {
+	if err := m.renew(ctx); err != nil && ctx.Err() == nil {
+		m.cfg.Logger.WarnContext(ctx, "cluster membership can't be renewed", "error", err, "age", m.age())
+		m.askPeers(ctx)
+	}
+}
+
+// stepDown is for a node that was cut off or frozen until others had to take
+// over: what it has in memory is old. It takes the view without itself, so that
+// everything leaves it, before it joins again. It is false when that can't be
+// told yet.
+func (m *Member) stepDown(ctx context.Context) bool {
+	m.mu.Lock()
+	leases, err := m.call(ctx, true)
+	if err == nil {
+		m.cfg.Logger.WarnContext(ctx, "nobody has confirmed this node for longer than its lease; it joins anew", "age", m.age())
+		m.since = leases.since
+		m.adopt(NewView(max(leases.number, m.View().Number()+1), leases.nodes))
+	}
+	m.mu.Unlock()
+	if err != nil && ctx.Err() == nil {
+		m.cfg.Logger.WarnContext(ctx, "cluster membership can't be renewed", "error", err, "age", m.age())
+		m.askPeers(ctx)
+	}
+	return err == nil
 }
 
 // interval is how often the lease is renewed: often enough that it survives
@@ -163,6 +208,7 @@ func (m *Member) renew(ctx context.Context) error {
 		return err
 	}
 	m.renewed.Store(begun.UnixNano())
+	m.confirmed.Store(begun.UnixNano())
 	v := NewView(leases.number, leases.nodes)
 	// Valkey has forgotten everybody and hasn't heard of all again: what it
 	// knows is less than what we know.
@@ -234,14 +280,15 @@ func (m *Member) adopt(v *View) {
 	}
 }
 
-// askPeers is for a node that can't renew: if it alone can't, the others have a
-// newer view without it, and take over what it owns. It takes that view, so
-// that what it gets is sent on to them.
+// askPeers is for a node that can't renew. If it alone can't, the others have a
+// newer view without it, and take over what it owns: it takes that view, so that
+// what it gets is sent on to them. If they can't either, they still count on it.
 func (m *Member) askPeers(ctx context.Context) {
 	if m.cfg.Peers == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.cfg.Lease/2)
+	begun := m.cfg.Now()
+	asking, cancel := context.WithTimeout(ctx, m.cfg.Lease/4)
 	defer cancel()
 	var asked sync.WaitGroup
 	for _, n := range m.View().Nodes() {
@@ -249,15 +296,35 @@ func (m *Member) askPeers(ctx context.Context) {
 			continue
 		}
 		asked.Go(func() {
-			v, err := m.cfg.Peers.ViewOf(ctx, n.Addr)
+			v, err := m.cfg.Peers.ViewOf(asking, n.Addr)
 			if err != nil {
 				m.cfg.Logger.DebugContext(ctx, "a peer doesn't tell its view", "peer", n.Name, "error", err)
 				return
 			}
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.adopt(v)
+			m.Offer(v)
+			if v.Has(m.cfg.Self.Name) {
+				m.confirmed.Store(begun.UnixNano())
+			}
 		})
 	}
 	asked.Wait()
+}
+
+// Offer makes another node's view ours if it is newer.
+func (m *Member) Offer(v *View) {
+	if v.Number() <= m.View().Number() {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.adopt(v)
+}
+
+// Refresh gets the newest view. A node that isn't fresh has to step down first,
+// which Run does.
+func (m *Member) Refresh(ctx context.Context) error {
+	if !m.Fresh() {
+		return fmt.Errorf("membership was confirmed %v ago", m.age().Round(time.Second))
+	}
+	return m.renew(ctx)
 }

@@ -115,7 +115,9 @@ func TestALeaseRunsOutByTheServersClock(t *testing.T) {
 	t.Parallel()
 	v := newValkey(t)
 	a, b := v.member(t, "a", nil), v.member(t, "b", nil)
-	v.pass(lease - time.Millisecond)
+	v.pass(lease / 2)
+	require.NoError(t, a.renew(t.Context()))
+	v.pass(lease/2 - time.Millisecond)
 	require.NoError(t, a.renew(t.Context()))
 	require.True(t, a.View().Has("b"))
 	v.pass(time.Millisecond)
@@ -163,12 +165,98 @@ func TestValkeyIsAway(t *testing.T) {
 	require.NoError(t, a.Healthy())
 	v.pass(time.Second)
 	require.ErrorContains(t, a.Healthy(), "6s ago")
+	require.Equal(t, v.clock().Add(-lease-time.Second), a.Renewed().UTC())
 	require.Same(t, before, a.View())
 	v.SetError("")
 	require.NoError(t, b.renew(t.Context()))
 	require.NoError(t, a.renew(t.Context()))
 	require.NoError(t, a.Healthy())
 	require.Equal(t, []string{"a", "b"}, names(a.View()))
+}
+
+// TestAFrozenNodeStepsDown: who wakes after its lease takes the view without
+// itself before it joins again, so that everything leaves it that others own.
+func TestAFrozenNodeStepsDown(t *testing.T) {
+	t.Parallel()
+	v := newValkey(t)
+	a, b := v.member(t, "a", nil), v.member(t, "b", nil)
+	require.NoError(t, a.renew(t.Context()))
+	var seen [][]string
+	a.Watch(func(_, after *View) { seen = append(seen, names(after)) })
+	require.True(t, a.Fresh())
+	for range 6 {
+		v.pass(time.Second)
+		require.NoError(t, b.renew(t.Context()))
+	}
+	require.False(t, a.Fresh())
+	require.True(t, a.stepDown(t.Context()))
+	require.Equal(t, []string{"b"}, names(a.View()))
+	owner, ok := Placement{a}.Owner([16]byte{1})
+	require.True(t, ok)
+	require.Equal(t, "b:7000", owner)
+	require.NoError(t, a.renew(t.Context()))
+	require.Equal(t, [][]string{{"b"}, {"a", "b"}}, seen)
+	require.True(t, a.Fresh())
+}
+
+// TestPeersConfirm: while Valkey is away, nodes that count on each other go on.
+func TestPeersConfirm(t *testing.T) {
+	t.Parallel()
+	v := newValkey(t)
+	peers := peersByAddr{}
+	a, b := v.member(t, "a", peers), v.member(t, "b", peers)
+	peers["a:7000"], peers["b:7000"] = a, b
+	require.NoError(t, a.renew(t.Context()))
+	v.SetError("LOADING")
+	for range 20 {
+		v.pass(lease / 2)
+		a.tryToRenew(t.Context())
+		require.True(t, a.Fresh())
+	}
+	require.Error(t, a.Healthy())
+	require.Equal(t, []string{"a", "b"}, names(a.View()))
+	v.pass(lease)
+	a.tryToRenew(t.Context())
+	require.True(t, a.Fresh())
+	v.SetError("")
+	v.pass(lease)
+	require.NoError(t, b.renew(t.Context()), "the first to see Valkey again")
+	require.Equal(t, []string{"a", "b"}, names(b.View()), "nobody's lease has run out by Valkey's absence")
+	a.tryToRenew(t.Context())
+	require.Equal(t, []string{"a", "b"}, names(a.View()))
+}
+
+// TestFormer: with everybody there, the former owner is who would own the key
+// without this node; one that drains was the owner.
+func TestFormer(t *testing.T) {
+	t.Parallel()
+	v := newValkey(t)
+	a, b := v.member(t, "a", nil), v.member(t, "b", nil)
+	c := v.member(t, "c", nil)
+	for _, m := range []*Member{a, b, c} {
+		require.NoError(t, m.renew(t.Context()))
+	}
+	without := NewView(1, nodes("a", "b"))
+	for n := range 200 {
+		key := [16]byte{byte(n)}
+		if owner, _ := (Placement{c}).Owner(key); owner == "c:7000" {
+			former, ok := Placement{c}.Former(key)
+			require.True(t, ok)
+			was, _ := without.OwnerOf(key)
+			require.Equal(t, was.Name+":7000", former)
+		}
+	}
+	before := a.View()
+	require.NoError(t, c.Drain(t.Context()))
+	require.NoError(t, a.renew(t.Context()))
+	for n := range 200 {
+		key := [16]byte{byte(n)}
+		was, _ := before.OwnerOf(key)
+		if owner, _ := (Placement{a}).Owner(key); owner == "a:7000" && was.Name == "c" {
+			former, _ := Placement{a}.Former(key)
+			require.Equal(t, "c:7000", former)
+		}
+	}
 }
 
 // TestANodeThatAloneCantRenew finds its peers with a view without it, and takes
@@ -185,8 +273,10 @@ func TestANodeThatAloneCantRenew(t *testing.T) {
 
 	a.askPeers(t.Context())
 	require.Equal(t, own, a.View().Share()["a"], "nobody knows better")
-	v.pass(lease)
-	require.NoError(t, b.renew(t.Context()))
+	for range 5 {
+		v.pass(lease / 5)
+		require.NoError(t, b.renew(t.Context()))
+	}
 	a.askPeers(t.Context())
 	require.Equal(t, []string{"b"}, names(a.View()))
 	require.Zero(t, a.View().Share()["a"])

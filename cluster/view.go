@@ -50,12 +50,29 @@ func (v *View) place(shard uint64, seeds []uint64) int16 {
 		if v.nodes[i].Draining {
 			continue
 		}
-		if score := mix(s ^ mix(shard)); best == nobody || score > top {
+		if score := score(s, shard); best == nobody || score > top {
 			best, top = int16(i), score
 		}
 	}
 	return best
 }
+
+// next is the node with the highest score for the shard beside one, whether it
+// drains or not.
+func (v *View) next(shard int, beside string) (node Node, ok bool) {
+	var top uint64
+	for _, n := range v.nodes {
+		if n.Name == beside {
+			continue
+		}
+		if score := score(seed(n.Name), uint64(shard)); !ok || score > top {
+			node, top, ok = n, score, true
+		}
+	}
+	return node, ok
+}
+
+func score(seed, shard uint64) uint64 { return mix(seed ^ mix(shard)) }
 
 // Number orders views: a higher one is newer.
 func (v *View) Number() int64 { return v.number }

@@ -34,6 +34,12 @@ func TestNoSecondHasMore(t *testing.T) {
 				return true
 			})
 			now = pace.At(now)
+			if rapid.IntRange(0, 4).Draw(t, "moves") == 0 {
+				moved := NewPace(rate)
+				moved.Resume(pace.State(now))
+				pace = moved
+				require.Equal(t, now, pace.At(now), "a move costs no time")
+			}
 			require.Positive(t, pace.Room(now, 1000))
 			slot := pace.Depart(now)
 			takes := time.Duration(rapid.IntRange(0, 100).Draw(t, "takes")) * time.Millisecond
@@ -46,6 +52,45 @@ func TestNoSecondHasMore(t *testing.T) {
 			require.GreaterOrEqual(t, arrivals[i].Sub(arrivals[i-rate]), time.Second, "%d calls in less than a second", rate+1)
 		}
 	})
+}
+
+// TestAMovedPaceGoesOnAtAnotherRate keeps what it learned.
+func TestAMovedPaceGoesOnAtAnotherRate(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []int{1, 3, 5, 20} {
+		was, now := NewPace(5), testStart
+		for range 5 {
+			was.Depart(now)
+		}
+		was.Strained(now, time.Minute)
+		is := NewPace(rate)
+		is.Resume(was.State(now))
+		require.Equal(t, now.Add(time.Minute), is.At(now))
+		require.Equal(t, max(1, rate/2), is.Room(now.Add(2*time.Minute), 100), "rate %d", rate)
+	}
+	var hostile PaceState
+	hostile.Share, hostile.Strain = -1, -1
+	pace := NewPace(4)
+	pace.Resume(hostile)
+	pace.Strained(testStart, 0)
+	require.Equal(t, testStart.Add(firstPause), pace.At(testStart))
+}
+
+func TestABreakerAndAPairMove(t *testing.T) {
+	t.Parallel()
+	var breaker Breaker
+	for range breakerTrips {
+		breaker.Fails(testStart)
+	}
+	moved := breaker.State().Breaker()
+	require.Equal(t, breaker, moved)
+	var pair Pair
+	for range pairBurst {
+		pair.Take(testStart)
+	}
+	other := pair.State().Pair()
+	ok, _ := other.Take(testStart)
+	require.False(t, ok)
 }
 
 func TestPaceUsesItsRate(t *testing.T) {

@@ -37,6 +37,9 @@ type queries struct {
 	PendingAttachment  string `query:"pending-attachment"`
 	ForgetAttachment   string `query:"forget-attachment"`
 
+	SharedFolder      string `query:"shared-folder"`
+	ClaimSharedFolder string `query:"claim-shared-folder"`
+
 	UsersByEmail string `query:"users-by-email"`
 	Agents       string `query:"agents"`
 

@@ -1,38 +1,35 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
-	"syscall"
+	"sync"
 	"time"
 )
 
 const (
-	childStart = time.Minute
-	childStop  = 40 * time.Second // more than a server's default SHUTDOWN_TIMEOUT
+	servingStart = time.Minute
+	servingStop  = 40 * time.Second // more than a server's default SHUTDOWN_TIMEOUT
 )
 
 // listeningAt finds in a server's welcome where it listens.
 var listeningAt = regexp.MustCompile(`REST API +(http://\S+)/api`)
 
-// child is another process of this program.
-type child struct {
-	cmd    *exec.Cmd
-	stdin  io.WriteCloser
-	url    string
-	exited chan struct{}
-	err    error // of its end, after exited
+// serving is another process of this program that listens.
+type serving struct {
+	*child
+	stdin io.Closer
+	url   string
 }
 
-// childConfig says what to run.
-type childConfig struct {
+// servingConfig says what to run.
+type servingConfig struct {
 	executable string
 	args       []string
 	dir        string // where it runs; empty: here
@@ -41,66 +38,64 @@ type childConfig struct {
 	log        io.Writer // gets what it complains of
 }
 
-// startChild runs the program and returns when it has said where it listens.
-func startChild(ctx context.Context, cfg childConfig) (*child, error) {
-	c := &child{cmd: exec.Command(cfg.executable, cfg.args...), exited: make(chan struct{})}
-	c.cmd.Dir, c.cmd.Env, c.cmd.Stderr = cfg.dir, cfg.environ, cfg.log
-	name := cfg.args[0]
-	stdout, err := c.cmd.StdoutPipe()
+// startServing runs the program and returns when it has said where it listens.
+func startServing(ctx context.Context, cfg servingConfig) (*serving, error) {
+	name, said := cfg.args[0], &welcomed{url: make(chan string, 1)}
+	cmd := exec.Command(cfg.executable, cfg.args...)
+	cmd.Dir, cmd.Env, cmd.Stdout = cfg.dir, cfg.environ, said
+	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
-	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
+	s := &serving{stdin: stdin}
+	if s.child, err = startChild(name, cmd, cfg.log); err != nil {
 		return nil, err
 	}
-	if err := c.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+	if _, err := stdin.Write(cfg.input); err != nil {
+		return nil, errors.Join(fmt.Errorf("tell %s what to do: %w", name, err), s.end())
 	}
-	said := make(chan string, 1)
-	go func() {
-		lines := bufio.NewScanner(stdout)
-		for lines.Scan() {
-			if m := listeningAt.FindStringSubmatch(lines.Text()); m != nil && len(said) == 0 {
-				said <- m[1]
-			}
-		}
-		c.err = c.cmd.Wait() // when all of its output is read
-		close(c.exited)
-	}()
-	if _, err := c.stdin.Write(cfg.input); err != nil {
-		return nil, errors.Join(fmt.Errorf("tell %s what to do: %w", name, err), c.stop())
-	}
-	started := time.NewTimer(childStart)
+	started := time.NewTimer(servingStart)
 	defer started.Stop()
 	select {
-	case c.url = <-said:
-		return c, nil
-	case <-c.exited:
-		return nil, fmt.Errorf("%s ended before it listened: %w", name, errors.Join(c.err, errors.New("its log tells why")))
+	case s.url = <-said.url:
+		return s, nil
+	case <-s.ended:
+		return nil, fmt.Errorf("%s ended before it listened (%s): its log tells why", name, s.howItEnded())
 	case <-started.C:
-		err = fmt.Errorf("%s didn't listen within %s", name, childStart)
+		err = fmt.Errorf("%s didn't listen within %s", name, servingStart)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return nil, errors.Join(err, c.stop())
+	return nil, errors.Join(err, s.end())
 }
 
-// stop asks the process to end, and ends it where it doesn't.
-func (c *child) stop() error {
-	_ = c.stdin.Close() // who reads it ends by that
-	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stop %s: %w", c.cmd.Args[1], err)
+// end asks the process to end, and kills it where it doesn't.
+func (s *serving) end() error {
+	_ = s.stdin.Close() // who reads it ends by that
+	ctx, cancel := context.WithTimeout(context.Background(), servingStop)
+	defer cancel()
+	return s.stop(ctx)
+}
+
+// welcomed reads what a server says at its start.
+type welcomed struct {
+	once sync.Once
+	text []byte
+	url  chan string
+}
+
+// maxWelcome bounds what is kept of it.
+const maxWelcome = 64 << 10
+
+// Write is io.Writer for one goroutine.
+func (w *welcomed) Write(output []byte) (int, error) {
+	if len(w.text) < maxWelcome {
+		w.text = append(w.text, output...)
 	}
-	patience := time.NewTimer(childStop)
-	defer patience.Stop()
-	select {
-	case <-c.exited:
-		return c.err
-	case <-patience.C:
-		_ = c.cmd.Process.Kill() // it may be gone at last
-		<-c.exited
-		return fmt.Errorf("%s didn't stop within %s and was killed", c.cmd.Args[1], childStop)
+	if m := listeningAt.FindSubmatch(w.text); m != nil {
+		w.once.Do(func() { w.url <- string(bytes.Clone(m[1])) })
 	}
+	return len(output), nil
 }
 
 // inherited is the part of our environment that a child needs: where programs

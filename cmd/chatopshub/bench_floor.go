@@ -199,7 +199,7 @@ func (s *floorServer) broadcast(w http.ResponseWriter, r *http.Request) {
 
 // floor is the load generator's view of the floor process.
 type floor struct {
-	process *child
+	process *serving
 	base    *url.URL
 	http    *http.Client
 	order   floorOrder
@@ -213,7 +213,7 @@ func startFloor(ctx context.Context, executable string, environ []string, log io
 	if err != nil {
 		return nil, err
 	}
-	f.process, err = startChild(ctx, childConfig{
+	f.process, err = startServing(ctx, servingConfig{
 		executable: executable, args: []string{"bench", "floor"}, environ: inherited(environ), input: append(order, '\n'), log: log,
 	})
 	if err != nil {
@@ -227,5 +227,5 @@ func startFloor(ctx context.Context, executable string, environ []string, log io
 
 func (f *floor) stop() error {
 	f.http.CloseIdleConnections()
-	return f.process.stop()
+	return f.process.end()
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -101,7 +103,10 @@ func (s *stage) report(err error) scenarioReport {
 	for _, t := range s.latencies {
 		r.Latencies = append(r.Latencies, latencyReport{Name: t.name, Goal: t.goal, percentiles: percentilesOf(t.total)})
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		r.Failed = "it was stopped"
+	case err != nil:
 		r.Failed = err.Error()
 	}
 	return r
@@ -218,14 +223,12 @@ func thisMachine() machineReport {
 // drawBench draws how much of their floors the figures reach, and the latencies.
 func drawBench(r *benchReport) []byte {
 	title := fmt.Sprintf("chatopshub bench, %s, %d CPUs, load %.1f", r.Started.UTC().Format("2006-01-02 15:04"), r.Machine.CPUs, r.Machine.Load)
-	ratios := plot{title: "Share of the floor in the same run (1 is the floor)", format: func(v float64) string { return fmt.Sprintf("%.2g", v) }}
+	ratios := plot{title: "Figure by floor in the same run; of idle-memory and reconnect-storm less is better, of all others more", format: func(v float64) string { return fmt.Sprintf("%.2g", v) }}
 	share := curve{name: "ratio", color: "#7aa6c2", bars: true}
 	plots := []plot{}
 	for _, s := range r.Scenarios {
-		for _, f := range s.Figures {
-			if f.Floor != nil {
-				ratios.labels, share.values = append(ratios.labels, f.Name), append(share.values, f.Ratio)
-			}
+		if i := slices.IndexFunc(s.Figures, func(f figureReport) bool { return f.Floor != nil }); i >= 0 {
+			ratios.labels, share.values = append(ratios.labels, s.Name), append(share.values, s.Figures[i].Ratio)
 		}
 		if p, drawn := drawLatencies(s); drawn {
 			plots = append(plots, p)

@@ -24,7 +24,7 @@ import (
 // with a private PostgreSQL (or the empty database that was given), a private
 // folder, and a Graph API that is played here.
 type ownServer struct {
-	process    *child
+	process    *serving
 	postgres   *embedded.Postgres // nil: the database was given
 	platform   *graphtest.Server
 	folder     string
@@ -83,7 +83,7 @@ func startOwnServer(ctx context.Context, cfg ownConfig) (_ *ownServer, err error
 	}); err != nil {
 		return nil, err
 	}
-	if o.process, err = startChild(ctx, childConfig{
+	if o.process, err = startServing(ctx, servingConfig{
 		executable: cfg.executable, args: []string{"serve"}, dir: o.folder, log: cfg.log, environ: append(inherited(cfg.environ), o.environ()...),
 	}); err != nil {
 		return nil, fmt.Errorf("start a server: %w", err)
@@ -148,7 +148,7 @@ func requireEmpty(ctx context.Context, url string) error {
 func (o *ownServer) stop() error {
 	var errs []error
 	if o.process != nil {
-		if err := o.process.stop(); err != nil {
+		if err := o.process.end(); err != nil {
 			errs = append(errs, fmt.Errorf("the server's end: %w", err))
 		}
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -122,14 +124,17 @@ type SocketConfig struct {
 
 // ClusterConfig is about several nodes as one. An empty Addr is a single node.
 type ClusterConfig struct {
-	Name          string        // CLUSTER_NAME
+	Name          string        // CLUSTER_NAME: nodes of another one are refused
 	Addr          string        // CLUSTER_ADDR: node-to-node listener, host:port
-	AdvertiseAddr string        // CLUSTER_ADVERTISE_ADDR: how other nodes reach it
+	AdvertiseAddr string        // CLUSTER_ADVERTISE_ADDR: how other nodes reach it; empty: as Addr says
 	LeaseTTL      time.Duration // CLUSTER_LEASE_TTL
 	TLSCert       string        // CLUSTER_TLS_CERT: file
 	TLSKey        string        // CLUSTER_TLS_KEY: file
 	TLSCA         string        // CLUSTER_TLS_CA: file
 }
+
+// advertised is how other nodes reach this one, which listens at that address.
+func (c ClusterConfig) advertised(at net.Addr) string { return cmp.Or(c.AdvertiseAddr, at.String()) }
 
 // LogConfig is about the server's own log.
 type LogConfig struct {
@@ -154,7 +159,6 @@ func loadConfig(environ []string, dotenv string) (cfg Config, warnings []string,
 	s.checkProduction(cfg)
 	s.checkCluster(cfg)
 	s.checkTogether(cfg)
-	s.checkBuild(cfg)
 	if len(s.problems) > 0 {
 		return Config{}, nil, &configError{problems: s.problems}
 	}

@@ -91,6 +91,10 @@ func hostName(text string) (string, bool) {
 	return text, err == nil || hostNamePattern.MatchString(text)
 }
 
+var clusterNamePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$`)
+
+func clusterName(text string) (string, bool) { return text, clusterNamePattern.MatchString(text) }
+
 func hostPort(text string) (string, bool) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {

@@ -99,7 +99,7 @@ func readMeta(s *source) MetaConfig {
 
 func readCluster(s *source) ClusterConfig {
 	return ClusterConfig{
-		Name:          read(s, "CLUSTER_NAME", "", "a host name, as certificates carry it", hostName),
+		Name:          read(s, "CLUSTER_NAME", "chatopshub", "1 to 64 letters, digits, dots and hyphens, as certificates carry it", clusterName),
 		Addr:          read(s, "CLUSTER_ADDR", "", "host:port to listen on, such as 127.0.0.1:7001", hostPort),
 		AdvertiseAddr: read(s, "CLUSTER_ADVERTISE_ADDR", "", "host:port that other nodes reach", hostPort),
 		LeaseTTL:      readDuration(s, "CLUSTER_LEASE_TTL", "5s", time.Second, time.Minute),

@@ -42,50 +42,6 @@ func (s *source) checkProduction(c Config) {
 	}
 }
 
-// checkCluster holds the node-to-node listener to what makes a cluster safe:
-// a database and a Valkey that all nodes share, and mutual TLS wherever
-// another machine could reach it.
-func (s *source) checkCluster(c Config) {
-	cluster := c.Cluster
-	if !s.isSet("CLUSTER_ADDR") {
-		for _, name := range []string{
-			"CLUSTER_NAME", "CLUSTER_ADVERTISE_ADDR", "CLUSTER_TLS_CERT", "CLUSTER_TLS_KEY", "CLUSTER_TLS_CA",
-		} {
-			if s.isSet(name) {
-				s.problem("%s: set without CLUSTER_ADDR, takes effect only with it", name)
-			}
-		}
-		return
-	}
-	for _, name := range []string{"DATABASE_URL", "VALKEY_URL"} {
-		if !s.isSet(name) {
-			s.problem("%s: not set, which CLUSTER_ADDR needs", name)
-		}
-	}
-	files := 0
-	for _, file := range []string{cluster.TLSCert, cluster.TLSKey, cluster.TLSCA} {
-		if file != "" {
-			files++
-		}
-	}
-	if files != 0 && files != 3 {
-		s.problem("CLUSTER_TLS_CERT, CLUSTER_TLS_KEY, CLUSTER_TLS_CA: got %d of them, takes all three or none", files)
-	}
-	if files == 0 {
-		s.checkLoopback("CLUSTER_ADDR", cluster.Addr)
-		s.checkLoopback("CLUSTER_ADVERTISE_ADDR", cluster.AdvertiseAddr)
-	}
-}
-
-// checkLoopback refuses an address that other machines reach, as long as
-// nothing proves who calls there.
-func (s *source) checkLoopback(name, addr string) {
-	if addr != "" && !loopback(addr) {
-		s.problem("%s: got %s, takes a loopback address unless CLUSTER_TLS_CERT, CLUSTER_TLS_KEY and CLUSTER_TLS_CA are set",
-			name, quote(addr))
-	}
-}
-
 // checkTogether is for values that are good each and don't fit each other.
 func (s *source) checkTogether(c Config) {
 	if c.Auth.RefreshTokenTTL != 0 && c.Auth.RefreshTokenTTL < c.Auth.AccessTokenTTL {
@@ -94,13 +50,5 @@ func (s *source) checkTogether(c Config) {
 	}
 	if c.Seed.AdminPassword != "" && strings.EqualFold(string(c.Seed.AdminPassword), c.Seed.AdminEmail) {
 		s.problem("SEED_ADMIN_PASSWORD: got the e-mail address, takes something else")
-	}
-}
-
-// checkBuild is honest about variables whose feature this build doesn't have:
-// whoever sets one relies on it, so to start without would be a lie.
-func (s *source) checkBuild(c Config) {
-	if c.Cluster.Addr != "" {
-		s.problem("CLUSTER_ADDR: cluster mode is not part of this build, leave it unset")
 	}
 }

@@ -213,37 +213,6 @@ func TestBadConfigurations(t *testing.T) {
 			production("SEED_ADMIN_EMAIL=root@example.com"),
 			[]string{`SEED_ADMIN_EMAIL, SEED_ADMIN_PASSWORD: got one of them, takes both or neither in production`},
 		},
-		"cluster": {
-			production("CLUSTER_ADDR=127.0.0.1:7001"),
-			[]string{`CLUSTER_ADDR: cluster mode is not part of this build, leave it unset`},
-		},
-		"cluster without what nodes share": {
-			[]string{"CLUSTER_ADDR=localhost:7001"},
-			[]string{
-				`DATABASE_URL: not set, which CLUSTER_ADDR needs`,
-				`VALKEY_URL: not set, which CLUSTER_ADDR needs`,
-				`CLUSTER_ADDR: cluster mode is not part of this build, leave it unset`,
-			},
-		},
-		"cluster open to other machines": {
-			production("CLUSTER_ADDR=:7001", "CLUSTER_ADVERTISE_ADDR=10.0.0.5:7001"),
-			[]string{
-				`CLUSTER_ADDR: got ":7001", takes a loopback address unless CLUSTER_TLS_CERT, CLUSTER_TLS_KEY and CLUSTER_TLS_CA are set`,
-				`CLUSTER_ADVERTISE_ADDR: got "10.0.0.5:7001", takes a loopback address unless CLUSTER_TLS_CERT, CLUSTER_TLS_KEY and CLUSTER_TLS_CA are set`,
-				`CLUSTER_ADDR: cluster mode is not part of this build, leave it unset`,
-			},
-		},
-		"cluster with TLS": {
-			production("CLUSTER_ADDR=:7001", "CLUSTER_TLS_CERT=a.pem", "CLUSTER_TLS_KEY=b.pem", "CLUSTER_TLS_CA=c.pem"),
-			[]string{`CLUSTER_ADDR: cluster mode is not part of this build, leave it unset`},
-		},
-		"cluster with half of TLS": {
-			production("CLUSTER_ADDR=[::1]:7001", "CLUSTER_TLS_CERT=a.pem"),
-			[]string{
-				`CLUSTER_TLS_CERT, CLUSTER_TLS_KEY, CLUSTER_TLS_CA: got 1 of them, takes all three or none`,
-				`CLUSTER_ADDR: cluster mode is not part of this build, leave it unset`,
-			},
-		},
 		"parts of a cluster": {
 			[]string{"CLUSTER_NAME=hub"}, []string{`CLUSTER_NAME: set without CLUSTER_ADDR, takes effect only with it`},
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -37,9 +38,9 @@ func (p *program) openHTTP(ctx context.Context) error {
 		"/api/webhooks/whatsapp":  hooks.WhatsApp(),
 		"/api/webhooks/messenger": hooks.Messenger(),
 	}
-	metrics := promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{})
+	pages := p.operatorsPages()
 	if p.cfg.HTTP.MetricsAddr == "" && p.cfg.Env == Development {
-		beside["/metrics"] = metrics
+		maps.Copy(beside, pages)
 	}
 	config := p.restConfig(beside)
 	p.administration(&config, hooks)
@@ -48,7 +49,7 @@ func (p *program) openHTTP(ctx context.Context) error {
 		return err
 	}
 	if p.cfg.HTTP.MetricsAddr != "" {
-		if p.operator, err = p.listen(ctx, "operators", p.cfg.HTTP.MetricsAddr, onlyPath("/metrics", metrics)); err != nil {
+		if p.operator, err = p.listen(ctx, "operators", p.cfg.HTTP.MetricsAddr, onlyPages(pages)); err != nil {
 			return err
 		}
 	}
@@ -73,10 +74,7 @@ func (p *program) restConfig(beside map[string]http.Handler) rest.Config {
 		Throttle: valkey.NewThrottle(p.valkey.client, p.logger.With("part", "throttle"), time.Now),
 		Chain:    auth.RefreshChain{Key: auth.DeriveKey([]byte(p.cfg.Auth.Secret), auth.RefreshTokenLabel)},
 		Figures:  p.store.figures, Persons: p.store.erasures,
-		Checks: []rest.Check{
-			{Name: "postgresql", Ping: p.checkDatabase},
-			{Name: "valkey", Ping: p.valkey.ping},
-		},
+		Checks: p.checks(),
 		Beside: beside, Origins: p.cfg.HTTP.Origins, TrustedProxies: p.cfg.HTTP.TrustedProxies,
 		AccessTTL: p.cfg.Auth.AccessTokenTTL,
 		UserRate:  p.cfg.HTTP.UserRate, AddressRate: p.cfg.HTTP.AddressRate, Registerer: p.metrics,
@@ -119,9 +117,20 @@ func (p *program) listen(ctx context.Context, name, address string, handler http
 	return listener, nil
 }
 
-// onlyPath serves handler under path, and nothing else.
-func onlyPath(path string, handler http.Handler) http.Handler {
+// operatorsPages are what operators look at, by path.
+func (p *program) operatorsPages() map[string]http.Handler {
+	pages := map[string]http.Handler{"/metrics": promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{})}
+	if p.cluster != nil {
+		pages["/cluster"] = p.cluster.pages
+	}
+	return pages
+}
+
+// onlyPages serves each page under its path, and nothing else.
+func onlyPages(pages map[string]http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET "+path, handler)
+	for path, page := range pages {
+		mux.Handle("GET "+path, page)
+	}
 	return mux
 }

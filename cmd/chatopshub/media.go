@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -38,6 +39,19 @@ func (p *program) openFiles(context.Context) error {
 		Key: auth.DeriveKey([]byte(p.cfg.Auth.Secret), auth.FileLinkLabel), Base: p.cfg.HTTP.PublicURL, Now: time.Now,
 	}
 	return nil
+}
+
+// checkFolder proves that this node of a cluster has the folder of files that
+// the others have.
+func (p *program) checkFolder(ctx context.Context) error {
+	if p.cfg.Cluster.Addr == "" {
+		return nil
+	}
+	err := p.blobs.CheckShared(ctx, p.store.reads)
+	if errors.Is(err, persistence.ErrOtherFolder) {
+		return fmt.Errorf("STORAGE_PATH: got %s, takes the folder that all nodes share, mounted on each: %w", quote(p.cfg.Storage.Path), err)
+	}
+	return err
 }
 
 // link is the address of a file for agents' pages.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -45,6 +47,11 @@ func TestOperatorsSeeWhatThereIs(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, answer.Body.Close()) })
 		return answer
 	}
+	// The daily work is done at the start, too, and shows when it is.
+	require.Eventually(t, func() bool {
+		body, err := io.ReadAll(scrape().Body)
+		return err == nil && bytes.Contains(body, []byte("chatopshub_job_last_success_timestamp_seconds{"))
+	}, 30*time.Second, 50*time.Millisecond)
 	problems, err := promlint.New(scrape().Body).Lint()
 	require.NoError(t, err)
 	require.Empty(t, problems)

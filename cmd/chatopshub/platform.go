@@ -78,9 +78,16 @@ func (h channelHealth) Broken(ctx context.Context, ch domain.Channel, reason str
 // outcome is uncertain. They answer in less than a second.
 const callTimeout = 20 * time.Second
 
+// claimLife is how long a node leaves a message alone that another has claimed:
+// a third of it for the way to the call, and the rest for the call.
+const claimLife = callTimeout * 3 / 2
+
+// uploadTimeout is how long the upload of a file may take that is sent: 100 MB.
+const uploadTimeout = 2 * time.Minute
+
 func (p *program) openPlatform(context.Context) error {
 	client, err := graph.New(graph.Config{
-		BaseURL: p.cfg.Meta.GraphURL, Version: p.cfg.Meta.GraphVersion, Timeout: callTimeout, RootCAs: p.around.platformCAs,
+		BaseURL: p.cfg.Meta.GraphURL, Version: p.cfg.Meta.GraphVersion, Timeout: callTimeout, TransferTimeout: uploadTimeout, RootCAs: p.around.platformCAs,
 	})
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ type program struct {
 	valkey   *valkeyLink
 	store    *storage
 	actors   *actorSystem
+	cluster  *clusterPart // nil: the node is alone
 	sockets  *socket.Server
 	platform *platform
 	blobs    *persistence.Blobs
@@ -114,9 +115,9 @@ func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surr
 	p.metrics.MustRegister(goCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.metrics.MustRegister(buildInfo())
 	for _, step := range []func(context.Context) error{
-		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage,
-		p.openSystem, p.openFeeds, p.openPlatform, p.openErrands, p.openConversations, p.openAgents, p.openSockets,
-		p.openJobs, p.openHTTP, p.openReconciliation, p.openCheckups,
+		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage, p.checkFolder,
+		p.openCluster, p.openSystem, p.openFeeds, p.openPlatform, p.openErrands, p.openConversations, p.openAgents, p.openSockets,
+		p.joinCluster, p.openJobs, p.openHTTP, p.openReconciliation, p.openCheckups, p.openDrain,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -280,9 +281,11 @@ func seedDatabase(ctx context.Context, reads *persistence.Reads, sealer *persist
 const heartbeatTimeout = 90 * time.Second
 
 func (p *program) openSystem(context.Context) error {
-	system, err := actors.NewSystem(actors.SystemConfig{
+	config := actors.SystemConfig{
 		Logger: p.logger.With("part", "actors"), Registerer: p.metrics, Now: time.Now, Tracer: p.tracing.ofActors(),
-	})
+	}
+	p.cluster.place(&config)
+	system, err := actors.NewSystem(config)
 	if err != nil {
 		return err
 	}
@@ -326,6 +329,7 @@ func (p *program) openConversations(context.Context) error {
 		Writer: p.store.writer, Loader: p.store.loader, Publisher: a.assigners.Watch(linkedPublisher{a.feeds, p.link}),
 		Wheel: a.wheel, Entropy: entropy,
 		Channels: a.channels, Errands: p.errands, Patience: domain.Patience{Uncertain: p.cfg.Inbox.SendUncertainTimeout},
+		ClaimLife: claimLife, UploadTime: uploadTimeout,
 		Logger:    p.logger.With("part", "conversations"),
 		Directory: actors.DirectoryConfig{IdleTTL: p.cfg.Inbox.ConversationIdleTTL},
 	})

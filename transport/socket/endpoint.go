@@ -191,6 +191,11 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, d dialect, accept
 	}
 }
 
+// sidHeader of the answer that starts a polling session has what the client
+// will name in each further request, for balancers that send those to the same
+// server: they can read a header, and clients without cookies don't bring one.
+const sidHeader = "Engine-Io-Sid"
+
 // acceptPolling starts a session without a connection: the answer is its open
 // packet.
 func (s *Server) acceptPolling(w http.ResponseWriter, _ *http.Request, k *session) bool {
@@ -200,6 +205,7 @@ func (s *Server) acceptPolling(w http.ResponseWriter, _ *http.Request, k *sessio
 		return false
 	}
 	k.begin()
+	w.Header().Set(sidHeader, k.sid)
 	_ = writePayload(w, []frame{s.openPacket(k.sid, true)}) // a client that is gone shows by its polls
 	return true
 }

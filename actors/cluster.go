@@ -1,0 +1,55 @@
+package actors
+
+import "github.com/anthdm/hollywood/actor"
+
+// Remote carries messages to other nodes. Those that get there arrive at the
+// process that was named, in the order in which they were sent to that node.
+type Remote interface {
+	actor.Remoter
+	// Post is Send for who wants to know: after an error msg was certainly not
+	// sent. It is domain.ErrOverloaded when too much waits for that node, and
+	// domain.ErrUnavailable when there is no way to it. Post never blocks.
+	Post(to *actor.PID, msg any, sender *actor.PID) error
+	// Reaches is false of a node that there has been no way to for longer than a
+	// lease.
+	Reaches(addr string) bool
+	// Notify sets who is told, before Start: undelivered of each message that was
+	// taken and in the end certainly not sent; lost, when the connection to a node
+	// broke, so that nobody knows whether what was sent last has arrived.
+	Notify(undelivered func(to *actor.PID, msg any), lost func(addr string))
+}
+
+// Placement knows which node owns what. Its answers may be old, and those of two
+// nodes may differ for some seconds: see the router.
+type Placement interface {
+	// Owner is the address of the node that owns the key; false: nobody is there
+	// who could.
+	Owner(key [16]byte) (addr string, ok bool)
+	// Former is who owned the key before we did, if that node is still there.
+	Former(key [16]byte) (addr string, ok bool)
+	// Number is that of the view by which Owner answers. A greater one is newer.
+	Number() int64
+	// Export is the view, for Offer of another node.
+	Export() []byte
+	// Offer makes another node's view ours if it is newer. What it can't read it
+	// drops.
+	Offer(view []byte)
+	// Fresh is false of a node that nobody has confirmed for longer than its
+	// lease: others may own by now what it believes it does.
+	Fresh() bool
+	// Watch has f called after each change; it must not block. Before Join.
+	Watch(f func())
+}
+
+// Mover is a Behavior whose state is in memory alone. It takes it along when
+// another node becomes the owner of its key.
+type Mover interface {
+	Behavior
+	// Depart gives up the state, as a message that crosses nodes; nil: there is
+	// nothing to tell. When ok is false it isn't ready yet, and is asked again
+	// after its next message. After an ok nothing is received any more.
+	Depart() (state any, ok bool)
+	// Arrive goes on with what Depart gave on another node, before the first
+	// message. Nil: the state was lost with its node.
+	Arrive(state any, self Self)
+}
