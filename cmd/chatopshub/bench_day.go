@@ -128,7 +128,7 @@ func (w *workday) live(ctx context.Context, sockets *deskSockets) error {
 	}
 	w.figure("deliveries to sockets", "/s").add(float64(sockets.delivered.Load()-delivered) / took.Seconds())
 	cpuUsed(took)
-	w.settle(ctx, &w.arrivals)
+	w.quiet(ctx)
 	w.timed(fmt.Sprintf("webhook to agent, at %g messages/s", w.rate), seen).goal = "p99 ≤ 150 ms"
 	for n, kind := range kinds {
 		w.errors.addAll(&outcomes[n].errors)
@@ -139,6 +139,18 @@ func (w *workday) live(ctx context.Context, sockets *deskSockets) error {
 		w.figure("refused because the other had been faster", "").add(float64(stale))
 	}
 	return nil
+}
+
+// quiet waits until nothing arrives any more: nobody knows how many messages found
+// a holder.
+func (w *workday) quiet(ctx context.Context) {
+	last, since := w.arrivals.seen.Load(), time.Now()
+	eventually(ctx, answerTimeout, func() bool {
+		if now := w.arrivals.seen.Load(); now != last {
+			last, since = now, time.Now()
+		}
+		return time.Since(since) > 500*time.Millisecond
+	})
 }
 
 // write is a customer's message.

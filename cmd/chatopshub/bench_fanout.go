@@ -14,6 +14,7 @@ type arrivals struct {
 	seen    atomic.Int64 // all
 	counted atomic.Int64 // those that count
 	from    atomic.Int64 // µs: what was due earlier doesn't count
+	last    atomic.Int64 // µs: when the newest of those that count came
 	latency atomic.Pointer[latencies]
 }
 
@@ -22,21 +23,36 @@ func (a *arrivals) count(from time.Time) *latencies {
 	l := newLatencies()
 	a.counted.Store(0)
 	a.from.Store(from.UnixMicro())
+	a.last.Store(0)
 	a.latency.Store(l)
 	return l
 }
 
-// take is for each packet of each socket.
-func (a *arrivals) take(socket int, packet []byte) {
-	due, ok := stampOf(packet)
-	if !ok {
-		return
-	}
+// arrived is for each that came.
+func (a *arrivals) arrived(recorder int, due time.Time) {
 	if l := a.latency.Load(); l != nil && due.UnixMicro() >= a.from.Load() {
-		l.record(socket, time.Since(due))
+		now := time.Now()
+		l.record(recorder, now.Sub(due))
+		a.last.Store(now.UnixMicro())
 		a.counted.Add(1)
 	}
 	a.seen.Add(1)
+}
+
+// rate is how many came in a second, until the last of those that count was there.
+func (a *arrivals) rate() float64 {
+	took := time.Duration(a.last.Load()-a.from.Load()) * time.Microsecond
+	if took <= 0 {
+		return 0
+	}
+	return float64(a.counted.Load()) / took.Seconds()
+}
+
+// take is for each packet of each socket.
+func (a *arrivals) take(socket int, packet []byte) {
+	if due, ok := stampOf(packet); ok {
+		a.arrived(socket, due)
+	}
 }
 
 // fanOutWindow is how many messages may be on their way to the sockets: more
@@ -106,10 +122,12 @@ func (s *stage) watched(ctx context.Context, clients httpClients, customer int, 
 	f.beside("bare broadcast", floor)
 	rate := s.offered(peak / float64(s.agents))
 	latency := a.count(time.Now().Add(s.warmUp()))
-	if _, err := s.run(ctx, "latency", load{rate: rate, warmUp: s.warmUp(), duration: s.duration, workers: fanOutWorkers}, post); err != nil {
+	before := a.seen.Load()
+	calm, err := s.run(ctx, "latency", load{rate: rate, warmUp: s.warmUp(), duration: s.duration, workers: fanOutWorkers}, post)
+	if err != nil {
 		return err
 	}
-	s.settle(ctx, a)
+	s.settle(ctx, a, before+calm.sent*int64(s.agents))
 	s.timed(s.atRate("webhook to socket"), latency)
 	s.errors.addAll(&sockets.lost)
 	return nil
@@ -150,20 +168,15 @@ func (s *stage) deliver(ctx context.Context, what string, a *arrivals, post func
 		posted.Add(1)
 		return post(w, i, due)
 	})
-	rate := float64(a.counted.Load()) / o.took.Seconds()
-	s.settle(ctx, a)
-	return rate, err
+	s.settle(ctx, a, before+o.sent*int64(s.agents))
+	return a.rate(), err
 }
 
-// settle waits until nothing arrives any more.
-func (s *stage) settle(ctx context.Context, a *arrivals) {
-	last, since := a.seen.Load(), time.Now()
-	eventually(ctx, answerTimeout, func() bool {
-		if now := a.seen.Load(); now != last {
-			last, since = now, time.Now()
-		}
-		return time.Since(since) > 200*time.Millisecond
-	})
+// settle waits until as many have come in all as are expected.
+func (s *stage) settle(ctx context.Context, a *arrivals, expected int64) {
+	if !eventually(ctx, answerTimeout, func() bool { return a.seen.Load() >= expected }) && ctx.Err() == nil {
+		s.errors.add("never arrived", expected-a.seen.Load())
+	}
 }
 
 // broadcast is the floor: deliveries a second to as many sockets.

@@ -36,7 +36,8 @@ var errIdle = errors.New("nothing to ask for now")
 
 // outcome is what came of a load.
 type outcome struct {
-	done    int64         // requests that count and were answered as they should
+	sent    int64         // requests that were answered as they should, also those that don't count
+	done    int64         // of these, those that count
 	took    time.Duration // in which they were
 	latency *latencies    // of all that count: from when each was due to its answer
 	errors  tally
@@ -66,7 +67,7 @@ func (l load) run(ctx context.Context, send func(worker, i int, due time.Time) e
 		})
 	}
 	workers.Wait()
-	r.took, r.done = r.last().Sub(r.counts), r.answered.Load()
+	r.took, r.done, r.outcome.sent = r.last().Sub(r.counts), r.answered.Load(), r.good.Load()
 	return &r.outcome, ctx.Err()
 }
 
@@ -76,7 +77,8 @@ type running struct {
 	outcome
 	send                func(worker, i int, due time.Time) error
 	begun, counts, ends time.Time
-	next, answered      atomic.Int64
+	next, good          atomic.Int64
+	answered            atomic.Int64 // of the good ones, those that count
 	newest              atomic.Int64 // ns after begun: when the last that counts was answered
 	left                atomic.Bool  // errNothingLeft came
 }
@@ -103,6 +105,9 @@ func (r *running) one(ctx context.Context, worker int) bool {
 		return false
 	}
 	now := time.Now()
+	if err == nil {
+		r.good.Add(1)
+	}
 	if due.Before(r.counts) || errors.Is(err, errIdle) || ctx.Err() != nil && err != nil {
 		return true
 	}

@@ -37,11 +37,7 @@ func (p *platformLog) taken(recipient string) {
 		}
 		due := (*waiting)[0]
 		*waiting = (*waiting)[1:]
-		if l := p.latency.Load(); l != nil && due.UnixMicro() >= p.from.Load() {
-			l.record(customer, time.Since(due))
-			p.counted.Add(1)
-		}
-		p.seen.Add(1)
+		p.arrived(customer, due)
 	})
 }
 
@@ -115,21 +111,23 @@ func (s *stage) answering(ctx context.Context, clients httpClients, at *platform
 }
 
 func (s *stage) outboundRound(ctx context.Context, database *bareDatabase, at *platformLog, send func(w, i int, due time.Time) error) error {
+	before := at.seen.Load()
 	at.count(time.Now().Add(s.warmUp()))
 	peak, err := s.run(ctx, "throughput", load{warmUp: s.warmUp(), duration: s.duration, workers: s.clients}, send)
 	if err != nil {
 		return err
 	}
-	throughput := float64(at.counted.Load()) / peak.took.Seconds()
-	s.settle(ctx, &at.arrivals)
+	s.settle(ctx, &at.arrivals, before+peak.sent)
+	throughput := at.rate()
 	f := s.figure("answers at the platform", "answers/s")
 	f.add(throughput)
+	before = at.seen.Load()
 	latency := at.count(time.Now().Add(s.warmUp()))
 	calm, err := s.run(ctx, "latency", load{rate: s.offered(throughput), warmUp: s.warmUp(), duration: s.duration, workers: s.clients}, send)
 	if err != nil {
 		return err
 	}
-	s.settle(ctx, &at.arrivals)
+	s.settle(ctx, &at.arrivals, before+calm.sent)
 	s.timed(s.atRate("answer to 201"), calm.latency)
 	s.timed(s.atRate("answer to the platform"), latency)
 	calls := max(int(throughput*s.floorTime().Seconds()), 100)
