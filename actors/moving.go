@@ -48,7 +48,9 @@ func (r *resident[K]) meet(msg any, self Self) bool {
 	case isParcel:
 		if r.behavior == nil {
 			r.arrive(p.State, self)
-		} // else it is here already
+		} else if p.State != nil {
+			r.meetRival(p.State, self)
+		}
 		return true
 	case r.behavior == nil && r.fetch(self):
 		r.moving.held = append(r.moving.held, msg)
@@ -151,6 +153,17 @@ func (r *resident[K]) arrive(state any, self Self) {
 		r.moving = &moving{leaving: true} // it has come to a node that isn't the owner any more
 	}
 	r.departing(self)
+}
+
+// meetRival tells an actor that is here already of one that was active elsewhere.
+func (r *resident[K]) meetRival(state any, self Self) {
+	a, is := r.behavior.(Rival)
+	if !is {
+		return
+	}
+	if failure := r.guard(func() { a.Meet(state, self) }); failure != nil {
+		r.failed(parcel{}, self, failure)
+	}
 }
 
 // moveOut has the actor leave this node: one with a state of its own takes it

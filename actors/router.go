@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,9 +99,9 @@ type router struct {
 	placement Placement
 	changed   atomic.Int64 // Unix nanoseconds of the last change of the view
 
-	mu      sync.RWMutex
-	kinds   map[string]destination
-	changes []func()
+	mu        sync.RWMutex
+	kinds     map[string]destination
+	disturbed []func()
 
 	waiters sync.Map // of asks, by id: *waiter
 
@@ -142,12 +141,21 @@ func (r *router) register(kind string, d destination) {
 	r.kinds[kind] = d
 }
 
-// onChange has f called after each change of the view, once everybody who has
-// to leave was told. It doesn't wait for anything.
-func (r *router) onChange(f func()) {
+// onDisturbance has f called after each change of the view, when everybody has
+// been told to leave who has to, and after each loss of a connection: what was
+// sent last may have gone astray. F must not block.
+func (r *router) onDisturbance(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.changes = append(r.changes, f)
+	r.disturbed = append(r.disturbed, f)
+}
+
+func (r *router) disturb() {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, f := range r.disturbed {
+		f()
+	}
 }
 
 func (r *router) destination(kind string) (destination, error) {
@@ -302,6 +310,7 @@ func (r *router) lost(addr string) {
 		}
 		return true
 	})
+	r.disturb()
 }
 
 // Unreadable tells who waits for the answer to a message of another node that
@@ -331,16 +340,8 @@ func (r *router) move() {
 		for _, d := range r.destinations() {
 			d.rebalance()
 		}
-		for _, f := range r.listeners() {
-			f()
-		}
+		r.disturb()
 	}
-}
-
-func (r *router) listeners() []func() {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return slices.Clone(r.changes)
 }
 
 func (r *router) destinations() []destination {
