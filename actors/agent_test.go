@@ -99,6 +99,7 @@ func (r *rows) of(id string) domain.AgentSession {
 // office is the agents of a node in a bubble of fake time.
 type office struct {
 	*Agents
+	t       *testing.T
 	journal *journal
 	rows    *rows
 	org     domain.OrganizationID
@@ -114,7 +115,7 @@ func inOffice(t *testing.T, grace time.Duration, f func(t *testing.T, o *office)
 		var running sync.WaitGroup
 		running.Go(func() { _ = w.Run(ctx) }) // nil always
 		o := &office{
-			journal: &journal{}, rows: &rows{stored: map[string]domain.AgentSession{}}, org: organization(1), ada: domain.UserID{1},
+			t: t, journal: &journal{}, rows: &rows{stored: map[string]domain.AgentSession{}}, org: organization(1), ada: domain.UserID{1},
 		}
 		o.Agents = NewAgents(s, AgentConfig{
 			Publisher: o.journal, Releases: o.journal, Sessions: o.rows, Wheel: w,
@@ -150,10 +151,16 @@ func (o *office) shut(names ...string) {
 
 func (o *office) status() domain.Presence {
 	synctest.Wait()
-	if p, ok := o.Snapshot(o.org)[o.ada]; ok {
+	if p, ok := o.present(o.org)[o.ada]; ok {
 		return p.Status
 	}
 	return domain.Offline
+}
+
+func (o *office) present(org domain.OrganizationID) map[domain.UserID]domain.AgentPresence {
+	p, err := o.Snapshot(o.t.Context(), org)
+	require.NoError(o.t, err)
+	return p
 }
 
 const graceOver = "AGENT_DISCONNECTED grace_over"
@@ -164,7 +171,7 @@ func TestAgentIsOnlineFromFirstToLastConnection(t *testing.T) {
 		o.open(t, "tab 1", "tab 2", "tab 2")
 		require.Equal(t, domain.Online, o.status())
 		require.Equal(t, []domain.UserID{o.ada}, o.Available(o.org))
-		require.Empty(t, o.Snapshot(organization(2)))
+		require.Empty(t, o.present(organization(2)))
 		require.Empty(t, o.Available(organization(2)))
 		o.shut("tab 2", "tab 2", "never there")
 		<-time.After(time.Second)
@@ -173,7 +180,7 @@ func TestAgentIsOnlineFromFirstToLastConnection(t *testing.T) {
 		<-time.After(time.Second)
 		require.Equal(t, domain.Offline, o.status())
 		require.Zero(t, o.directory.Len(), "it leaves when it is offline")
-		require.Empty(t, o.presences.orgs)
+		require.Empty(t, o.rosters.tables)
 		require.Equal(t, []string{"ONLINE", graceOver, "OFFLINE"}, o.journal.all())
 	})
 }
@@ -186,7 +193,7 @@ func TestAgentIsAwayWithoutHeartbeats(t *testing.T) {
 			o.Heartbeat(o.tab("tab"))
 		}
 		require.Equal(t, domain.Online, o.status())
-		require.WithinDuration(t, time.Now(), time.Time(o.Snapshot(o.org)[o.ada].LastSeenAt), 0)
+		require.WithinDuration(t, time.Now(), time.Time(o.present(o.org)[o.ada].LastSeenAt), 0)
 		require.Equal(t, time.Now(), o.rows.of("tab").LastSeenAt)
 		<-time.After(91 * time.Second)
 		require.Equal(t, domain.Away, o.status())

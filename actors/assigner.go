@@ -50,7 +50,7 @@ const (
 	AssignEvery = 15 * time.Second
 )
 
-// Assigners has one actor per organization, which gives waiting conversations
+// Assigners has one actor per organization, where its roster is, which gives waiting conversations
 // to agents as domain.Distribute says, as soon as something has happened that
 // may make it possible. It keeps nothing in memory: what waits is read, oldest
 // first, in pages.
@@ -72,6 +72,7 @@ func NewAssigners(s *System, cfg AssignerConfig) *Assigners {
 	as.directory = NewDirectory(s, "assigner", func(id domain.OrganizationID, entry *Entry) Behavior {
 		return &assigner{all: as, organization: id, entry: entry}
 	}, DirectoryConfig{})
+	place(as.directory, placing[domain.OrganizationID]{})
 	return as
 }
 
@@ -126,7 +127,9 @@ func (as *Assigners) Run(ctx context.Context) error {
 			as.config.Logger.WarnContext(ctx, "what waits to be assigned can't be told for now", "error", err)
 		}
 		for _, id := range organizations {
-			as.Look(id)
+			if as.directory.owns(id) {
+				as.Look(id)
+			}
 		}
 		select {
 		case <-ctx.Done():

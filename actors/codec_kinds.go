@@ -44,6 +44,8 @@ var wireKinds = newTable(
 	// Agents.
 	message[connected](30), message[heartbeat](31), message[presenceSet](32), message[disconnected](33),
 	message[loginEnded](34), message[suspended](35), message[absent](36),
+	message[announced](37), message[missed](38),
+	message[agentState](70), message[entry](71), message[rosterAsk](72), message[rosterAnswer](73),
 	// Assigners.
 	message[look](40),
 	// Feeds.

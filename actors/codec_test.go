@@ -38,7 +38,7 @@ func TestCodecBasics(t *testing.T) {
 				Content: &domain.Content{LinkPreview: &off}, Reactions: map[string]domain.Reaction{"customer": {Emoji: "x", At: at.UTC()}}}}},
 			domain.FinishSend{Sent: &domain.Sent{ProviderID: "wamid"}, Patience: domain.Patience{Uncertain: time.Hour}},
 		}, Replies: actor.NewPID("a", "b")},
-		connected{domain.AgentConnection{ID: "x"}, at.UTC()},
+		connected{domain.AgentConnection{ID: "x"}, at.UTC(), "10.0.0.2:7946"},
 		publish{},
 		domain.FeedReplay{Complete: true, Events: []domain.FeedEvent{{Seq: 4, Data: []byte("{}"), At: at.UTC()}}},
 	} {

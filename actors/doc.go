@@ -13,7 +13,10 @@
 //	  - An agent has its connections, shows its presence, and when its grace
 //	    period is over gives back what it holds, through Releases. It leaves
 //	    memory when it is OFFLINE. What its death would lose Reconcile finds in
-//	    the database.
+//	    the database. Of several nodes one has the actor, and each announces its
+//	    sockets to it.
+//	  - A roster is no actor but a table, at the owner of the organization: who is
+//	    present, as agents' actors say it.
 //	  - An assigner gives an organization's waiting conversations to who is there,
 //	    in rounds that run elsewhere, one at a time. It stays no longer than there
 //	    is something to do.
@@ -57,9 +60,11 @@
 // otherwise. Besides, a Directory with an IdleTTL has one goroutine, from
 // NewDirectory to Close, a Wheel has the one that calls Run, Releases has 16
 // while Run runs, and an assigner with a round under way one, with at most 16
-// commands at a time; at most 16 rounds get further than to wait. Locks: a
-// directory's shard lock may be held when Hollywood's registry and mailbox
-// locks are taken, and never another of ours.
+// commands at a time; at most 16 rounds get further than to wait. On one of
+// several nodes a System has the router's, and Agents the announcer's, until
+// Close. Locks: a directory's shard lock may be held when Hollywood's registry and
+// mailbox locks are taken, and never another of ours; the announcer's may be held
+// when a shard's is.
 //
 // Stop in the order of the flow: the edges, then agents and releases, then
 // conversations, then assigners and feeds, then the system. Each Close waits until the last actor is out.

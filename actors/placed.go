@@ -169,11 +169,16 @@ func (d *Directory[K]) strangers() int {
 // each tells msg to all who are in memory here.
 func (d *Directory[K]) each(msg any) {
 	for i := range d.shards {
-		s := &d.shards[i]
-		s.mu.Lock()
-		for _, r := range s.residents {
-			d.deliver(r, msg)
-		}
-		s.mu.Unlock()
+		d.eachOf(i, msg)
+	}
+}
+
+// eachOf is each for one of the directoryShards parts of those.
+func (d *Directory[K]) eachOf(part int, msg any) {
+	s := &d.shards[part]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.residents {
+		d.deliver(r, msg)
 	}
 }

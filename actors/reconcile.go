@@ -25,7 +25,7 @@ const ReconcileEvery = 5 * time.Second
 // it tells the actor of each agent who holds conversations and, by what is
 // stored, isn't here. The actor knows better, or lets a grace period run that
 // begins with the last connection's end, but not before sockets are accepted
-// again: run it from then on. A round costs one query and is bounded by its
+// again: run it from then on. Every node does it for the agents that it owns. A round costs one query and is bounded by its
 // pages; the actors it wakes leave when they are done.
 func (a *Agents) Reconcile(ctx context.Context, absentees Absentees, logger *slog.Logger) error {
 	accepted := a.system.now()
@@ -52,6 +52,9 @@ func (a *Agents) reconcile(ctx context.Context, absentees Absentees, accepted ti
 		}
 		for _, x := range found {
 			after = x.Agent
+			if !a.directory.owns(x.Agent) {
+				continue // another node's reconciler finds it, too
+			}
 			// Who can't be told now is found again.
 			_ = a.directory.Tell(x.Agent, absent{x, accepted, a.system.now()})
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,13 +100,15 @@ type router struct {
 	placement Placement
 	changed   atomic.Int64 // Unix nanoseconds of the last change of the view
 
-	mu        sync.RWMutex
-	kinds     map[string]destination
-	disturbed []func()
+	mu      sync.RWMutex
+	kinds   map[string]destination
+	changes []func()
+	losses  []func(addr string)
+	broken  []string // nodes that the connection to broke; their losses are to be told
 
 	waiters sync.Map // of asks, by id: *waiter
 
-	moves   chan struct{} // has room for one: the view has changed
+	moves   chan struct{} // has room for one: the view has changed, or a connection broke
 	stopped chan struct{}
 	running sync.WaitGroup
 }
@@ -139,23 +142,6 @@ func (r *router) register(kind string, d destination) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.kinds[kind] = d
-}
-
-// onDisturbance has f called after each change of the view, when everybody has
-// been told to leave who has to, and after each loss of a connection: what was
-// sent last may have gone astray. F must not block.
-func (r *router) onDisturbance(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.disturbed = append(r.disturbed, f)
-}
-
-func (r *router) disturb() {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, f := range r.disturbed {
-		f()
-	}
 }
 
 func (r *router) destination(kind string) (destination, error) {
@@ -301,7 +287,7 @@ func (r *router) undelivered(to *actor.PID, msg any) {
 }
 
 // lost tells those who wait for answers from a node that nobody knows what
-// became of their questions.
+// became of their questions, and soon whom else it concerns.
 func (r *router) lost(addr string) {
 	err := fmt.Errorf("the connection to %s broke: %w", addr, domain.ErrOutcomeUnknown)
 	r.waiters.Range(func(_, v any) bool {
@@ -310,7 +296,12 @@ func (r *router) lost(addr string) {
 		}
 		return true
 	})
-	r.disturb()
+	r.mu.Lock()
+	if !slices.Contains(r.broken, addr) {
+		r.broken = append(r.broken, addr)
+	}
+	r.mu.Unlock()
+	r.wake()
 }
 
 // Unreadable tells who waits for the answer to a message of another node that
@@ -318,29 +309,6 @@ func (r *router) lost(addr string) {
 func (s *System) Unreadable(err error) {
 	if e, ok := errors.AsType[*UnreadableError](err); ok {
 		s.Reply(e.Replies, fmt.Errorf("%w: %w", domain.ErrUnavailable, e))
-	}
-}
-
-// viewChanged has everybody look who is on the wrong node now.
-func (r *router) viewChanged() {
-	r.changed.Store(r.system.now().UnixNano())
-	select {
-	case r.moves <- struct{}{}:
-	default: // it will see this change, too
-	}
-}
-
-func (r *router) move() {
-	for {
-		select {
-		case <-r.stopped:
-			return
-		case <-r.moves:
-		}
-		for _, d := range r.destinations() {
-			d.rebalance()
-		}
-		r.disturb()
 	}
 }
 
@@ -391,7 +359,10 @@ func (r *router) former(key [16]byte) (addr string, ok bool) {
 
 // isNew reports whether the view has changed so lately that others may not know
 // it, or that actors are still on their way.
-func (r *router) isNew() bool { return r.system.now().UnixNano()-r.changed.Load() < int64(movingTime) }
+func (r *router) isNew() bool { return r.system.now().Sub(r.changedAt()) < movingTime }
+
+// changedAt is when the view last changed.
+func (r *router) changedAt() time.Time { return time.Unix(0, r.changed.Load()) }
 
 // The rest of actor.Processer.
 func (r *router) PID() *actor.PID         { return r.pid }

@@ -53,8 +53,11 @@ type AgentRelease struct {
 	// TakenBy spares what the agent took later, by REST alone: nothing that could
 	// be lost held it. Zero: nothing is spared, nor is what was assigned by policy.
 	TakenBy time.Time
-	Event   AuditType
-	Reason  string
+	// Ended is connections, by their ids, that are known to be no more, whatever is
+	// stored of them so far.
+	Ended  []string
+	Event  AuditType
+	Reason string
 }
 
 // Why conversations are taken from an agent, as the audit trail says it.

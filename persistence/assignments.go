@@ -29,7 +29,7 @@ func NewAssignments(reads *Reads, node string) *Assignments { return &Assignment
 // is away.
 func (a *Assignments) Held(ctx context.Context, r domain.AgentRelease, after domain.ConversationID) ([]domain.Holding, error) {
 	rows, err := a.reads.pool.Query(ctx, a.reads.queries.HeldConversations, r.Organization, r.Agent, orNull(r.TakenBy), after,
-		a.node, nodeDead)
+		a.node, nodeDead, r.Ended)
 	if err != nil {
 		return nil, readError("read what an agent holds", err)
 	}

@@ -2,7 +2,8 @@
 
 -- name: held-conversations
 -- What is spared where the agent may only be gone from here: all of it, when
--- another node that runs has a socket of the agent.
+-- another node that runs has a socket of the agent, as stored and not known
+-- better ($7).
 -- What was assigned by policy counts whenever it was taken: it was given to a
 -- socket, never to somebody who works without.
 SELECT c.id, c.assignment_seq
@@ -15,7 +16,8 @@ WHERE c.assigned_agent_id = $2 AND c.organization_id = $1 AND c.status = 'ASSIGN
     AND ($3::timestamptz IS NULL OR NOT EXISTS (
         SELECT FROM agent_sessions s
         JOIN nodes n ON n.id = s.node_id
-        WHERE s.agent_id = $2 AND s.ended_at IS NULL AND s.node_id <> $5 AND n.seen_at > now() - $6::interval))
+        WHERE s.agent_id = $2 AND s.ended_at IS NULL AND s.node_id <> $5 AND n.seen_at > now() - $6::interval
+            AND s.connection_id <> ALL (coalesce($7::text[], '{}'))))
 ORDER BY c.id
 LIMIT 200
 

@@ -55,6 +55,9 @@ func TestHeldIsWhatTheReleaseMeans(t *testing.T) {
 	require.Len(t, at("us"), 3, "we know what we have")
 	require.Len(t, at("dead"), 3)
 	require.Empty(t, at("alive"), "the agent is there")
+	require.Len(t, held(domain.AgentRelease{
+		Organization: n.org, Agent: ada, TakenBy: dawn.Add(2 * time.Hour), Ended: []string{"alive", "other"},
+	}), 3, "but that has ended, and isn't stored yet")
 	require.Len(t, held(domain.AgentRelease{Organization: n.org, Agent: ada}), 3, "which doesn't help who is suspended")
 }
 

@@ -223,7 +223,10 @@ func TestGraceOverWhileTheDatabaseIsAway(t *testing.T) {
 	taken := s.takes(s.ada, 3)
 	server.Stop()
 	tab.hangUp()
-	require.Eventually(t, func() bool { return p.actors.agents.Snapshot(s.org)[s.ada.id].Status == "" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		present, err := p.actors.agents.Snapshot(t.Context(), s.org)
+		return err == nil && present[s.ada.id].Status == ""
+	}, 10*time.Second, time.Millisecond)
 	<-time.After(3 * time.Second)
 	require.Equal(t, []string{"ONLINE"}, presences(watcher, s.ada), "told when it is true")
 	server.Start()

@@ -14,15 +14,18 @@ type agentsBody struct {
 	Data []domain.AgentView `json:"data"`
 }
 
-// listAgents joins who there is, from the storage, with who is there, from
-// memory.
+// listAgents joins who there is, from the storage, with who is there, from the
+// memory of the node that knows.
 func (s *server) listAgents(ctx context.Context, _ *struct{}) (*agentsOutput, error) {
 	org := callerOf(ctx).Organization
 	rows, err := s.Users.Agents(ctx, org)
 	if err != nil {
 		return nil, fmt.Errorf("list agents: %w", err)
 	}
-	present := s.Presences.Snapshot(org)
+	present, err := s.Presences.Snapshot(ctx, org)
+	if err != nil {
+		return nil, fmt.Errorf("list agents: %w", err)
+	}
 	agents := append([]domain.AgentView{}, rows...)
 	for i := range agents {
 		agents[i].Presence = domain.Offline

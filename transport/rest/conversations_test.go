@@ -165,7 +165,7 @@ func TestAgents(t *testing.T) {
 		{ID: f.agent.ID, Name: "Ada", LastSeenAt: stored, AssignedCount: 2, MaxConversations: new(5)},
 		{ID: f.admin.ID, Name: "Grace", Presence: domain.Online, LastSeenAt: stored},
 	}
-	f.presences[f.agent.ID] = domain.AgentPresence{Agent: f.agent.ID, Status: domain.Away, LastSeenAt: live}
+	f.presences.present = map[domain.UserID]domain.AgentPresence{f.agent.ID: {Agent: f.agent.ID, Status: domain.Away, LastSeenAt: live}}
 
 	a := f.as(f.agent, http.MethodGet, "/api/agents", "")
 	require.Equal(t, []any{
@@ -179,4 +179,7 @@ func TestAgents(t *testing.T) {
 		},
 	}, a.body["data"])
 	require.Empty(t, f.users.agents[0].Presence, "the storage's rows are not ours to change")
+
+	f.presences.err = domain.ErrUnavailable
+	require.Equal(t, 503, f.as(f.agent, http.MethodGet, "/api/agents", "").status, "who is present isn't guessed")
 }

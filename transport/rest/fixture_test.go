@@ -45,7 +45,7 @@ type fixture struct {
 	conversations *fakeConversations
 	users         *fakeUsers
 	directory     fakeDirectory
-	presences     fakePresences
+	presences     *fakePresences
 	sessions      *fakeSessions
 	throttle      *fakeThrottle
 	accounts      *fakeAccounts
@@ -64,7 +64,7 @@ var testChain = auth.RefreshChain{Key: auth.DeriveKey([]byte("a secret of the te
 // configuration.
 func newFixture(t testing.TB, change ...func(*fixture)) *fixture {
 	f := &fixture{
-		t: t, log: &syncBuffer{}, directory: fakeDirectory{}, presences: fakePresences{},
+		t: t, log: &syncBuffer{}, directory: fakeDirectory{}, presences: &fakePresences{},
 		inbox: &fakeInbox{}, conversations: &fakeConversations{}, users: &fakeUsers{}, sessions: &fakeSessions{}, throttle: &fakeThrottle{}, figures: &fakeFigures{}, persons: &fakePersons{},
 	}
 	f.files = &fakeFiles{rows: map[domain.AttachmentID]domain.Attachment{}, content: map[domain.FileKey][]byte{}}
@@ -315,10 +315,13 @@ func (d fakeDirectory) User(org domain.OrganizationID, id domain.UserID) (domain
 	return u, ok && u.Organization == org
 }
 
-type fakePresences map[domain.UserID]domain.AgentPresence
+type fakePresences struct {
+	present map[domain.UserID]domain.AgentPresence
+	err     error
+}
 
-func (p fakePresences) Snapshot(domain.OrganizationID) map[domain.UserID]domain.AgentPresence {
-	return p
+func (p *fakePresences) Snapshot(context.Context, domain.OrganizationID) (map[domain.UserID]domain.AgentPresence, error) {
+	return p.present, p.err
 }
 
 type fakeSessions struct {

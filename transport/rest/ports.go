@@ -101,10 +101,11 @@ type Directory interface {
 	User(org domain.OrganizationID, id domain.UserID) (domain.User, bool)
 }
 
-// Presences knows from memory which agents are connected. Who isn't listed is
-// OFFLINE.
+// Presences knows which agents are connected. Who isn't listed is OFFLINE.
 type Presences interface {
-	Snapshot(org domain.OrganizationID) map[domain.UserID]domain.AgentPresence
+	// Snapshot may ask another node: domain.ErrUnavailable or domain.ErrOverloaded
+	// when it doesn't answer.
+	Snapshot(ctx context.Context, org domain.OrganizationID) (map[domain.UserID]domain.AgentPresence, error)
 }
 
 // Tokens makes and checks access tokens; *auth.Issuer is it.
