@@ -50,7 +50,7 @@ func TestSeveralNodesTellWhatOneWould(t *testing.T) {
 			}
 			require.Equal(t, alone.journal.all(), bs.journal.all(), "after %+v", history)
 			require.Equal(t, alone.status(), bs.status())
-			require.Equal(t, len(alone.Available(alone.org)), len(bs.roster().Available(alone.org)))
+			require.Len(t, bs.roster().Available(alone.org), len(alone.Available(alone.org)))
 			require.Equal(t, alone.directory.Len(), bs.actors())
 		}, "a", "b", "c")
 	})
