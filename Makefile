@@ -15,8 +15,9 @@ FUZZTIME ?= 60s
 HOSTILE_FOR ?= 5m
 # Which benchmarks make bench runs, by regular expression.
 BENCH ?= .
-# What is tested with the real HAProxy runs where there is one. CI has it.
-TAGS := $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v haproxy >/dev/null && echo haproxy)
+# What is tested with the real HAProxy, and a real Valkey or Redis, runs where they
+# are. CI has them.
+TAGS := $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v haproxy >/dev/null && command -v valkey-server redis-server >/dev/null && echo haproxy)
 
 .PHONY: help
 help: ## list what can be made
@@ -109,7 +110,7 @@ test-tools:
 	"make test needs Node.js 20 or newer with npm, for the real Socket.IO client (Debian: apt-get install nodejs npm; macOS: brew install node)" >&2; exit 1; }
 	@command -v "$$(go env CC)" >/dev/null || { echo \
 	"make test needs a C compiler for the race detector (Debian: apt-get install gcc libc6-dev; macOS: xcode-select --install)" >&2; exit 1; }
-	@[ -n "$(TAGS)" ] || echo "no haproxy here: its tests are left to CI (Debian: apt-get install haproxy; macOS: brew install haproxy)"
+	@[ -n "$(TAGS)" ] || echo "no haproxy here, or neither valkey-server nor redis-server: what is tested with them is left to CI (Debian: apt-get install haproxy valkey; macOS: brew install haproxy valkey)"
 	@find . -name node_modules -prune -o -name package-lock.json -print | while read -r lock; do \
 		folder=$$(dirname "$$lock"); \
 		[ "$$folder/node_modules/.package-lock.json" -nt "$$lock" ] \

@@ -71,7 +71,7 @@ func NewChannels(s *System, cfg ChannelsConfig) *Channels {
 	}, cfg.Directory)
 	if place(cs.Directory, placing[domain.ChannelID]{}); cs.placing != nil {
 		cs.waiting.turns = map[domain.ConversationID]awaited{}
-		s.router.onChange(cs.askAgain)
+		s.router.onDisturbance(cs.askAgain)
 	}
 	return cs
 }

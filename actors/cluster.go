@@ -29,14 +29,15 @@ type Placement interface {
 	Former(key [16]byte) (addr string, ok bool)
 	// Number is that of the view by which Owner answers. A greater one is newer.
 	Number() int64
+	// Fresh is false of a node that may have been replaced without knowing yet: it
+	// hasn't renewed its membership for longer than a lease, and no other node has
+	// confirmed it since.
+	Fresh() bool
 	// Export is the view, for Offer of another node.
 	Export() []byte
 	// Offer makes another node's view ours if it is newer. What it can't read it
 	// drops.
 	Offer(view []byte)
-	// Fresh is false of a node that nobody has confirmed for longer than its
-	// lease: others may own by now what it believes it does.
-	Fresh() bool
 	// Watch has f called after each change; it must not block. Before Join.
 	Watch(f func())
 }
@@ -52,4 +53,12 @@ type Mover interface {
 	// Arrive goes on with what Depart gave on another node, before the first
 	// message. Nil: the state was lost with its node.
 	Arrive(state any, self Self)
+}
+
+// Rival is a Mover that can come to be active on two nodes at a time, and has to
+// know of it.
+type Rival interface {
+	Mover
+	// Meet tells what another activation gave up, while this one was active.
+	Meet(state any, self Self)
 }

@@ -48,7 +48,7 @@ func resultsOfReceive() Results {
 func publishOfMessage() publish {
 	body := "Does it come in another color?"
 	at := domain.Timestamp(time.Date(2026, 7, 1, 12, 30, 15, 0, time.UTC))
-	return publish{[]domain.Notice{{
+	return publish{Source: actor.NewPID("10.0.0.12:7946", "station/c9p4x2l1qd3k"), Number: 4711, Oldest: 4700, Notices: []domain.Notice{{
 		Name:  domain.EventMessageCreated,
 		Rooms: []domain.Room{domain.ConversationRoom(domain.ConversationID{1}), domain.AgentRoom(domain.UserID{2})},
 		Payload: domain.MessageCreated{
@@ -99,7 +99,7 @@ func BenchmarkCodec(b *testing.B) {
 		{"receive", requestToReceive(), requestToReceive(), new(jsonRequest)},
 		{"letter", posted, posted, postedJSON},
 		{"results", resultsOfReceive(), resultsOfReceive(), new([]jsonResult)},
-		{"publish", publishOfMessage(), publishOfMessage().notices, new([]jsonNotice)},
+		{"publish", publishOfMessage(), publishOfMessage().Notices, new([]jsonNotice)},
 		{"reserve", once, once, new(reserve)},
 	} {
 		benchmark(b, bench.name+"/cbor", func() ([]byte, error) { return Codec{}.Encode(bench.msg) },

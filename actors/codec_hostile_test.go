@@ -103,7 +103,7 @@ func TestCodecUnwritable(t *testing.T) {
 	t.Parallel()
 	for _, msg := range []any{
 		Idle{}, roundDone{}, struct{}{}, make([]byte, MaxMessage), Request{Commands: make([]domain.Command, 1+maxElements)},
-		domain.Notice{Payload: func() {}}, publish{[]domain.Notice{{Payload: make(chan int)}}},
+		domain.Notice{Payload: func() {}}, publish{Notices: []domain.Notice{{Payload: make(chan int)}}},
 	} {
 		_, err := Codec{}.Encode(msg)
 		require.ErrorIs(t, err, domain.ErrFailed, "%T", msg)
@@ -163,7 +163,7 @@ func TestCodecMemory(t *testing.T) {
 	nothing := map[int]int{}
 	for name, data := range map[string][]byte{
 		"results":     written(t, 11, empty(nothing, maxElements)),
-		"notices":     written(t, 50, empty(nothing, maxElements)),
+		"notices":     written(t, 54, map[int]any{4: empty(nothing, maxElements)}),
 		"commands":    written(t, 10, map[int]any{1: empty([]any{109, nothing}, maxElements)}),
 		"unknown":     written(t, 10, map[int]any{1: empty([]any{7777, nothing}, maxElements)}),
 		"events":      written(t, 53, map[string]any{"Recent": empty(nothing, maxElements)}),

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -25,10 +24,6 @@ var wireKinds = newTable(
 		as(addressOf, (*address).read),
 		as(laneNumber, laneOfNumber),
 		as(noticeOf, wireNotice.read),
-		as(
-			func(p publish) ([]domain.Notice, error) { return p.notices, nil },
-			func(n []domain.Notice) (publish, error) { return publish{n}, nil },
-		),
 		as(
 			func(t domain.Timestamp) (time.Time, error) { return time.Time(t), nil },
 			func(t time.Time) (domain.Timestamp, error) { return domain.Timestamp(t), nil },
@@ -54,7 +49,9 @@ var wireKinds = newTable(
 	// Assigners.
 	message[look](40),
 	// Feeds.
-	message[publish](50), message[domain.FeedReplay](51), message[domain.FeedEvent](52), message[domain.FeedHistory](53),
+	// 50 was a publish without numbers.
+	message[domain.FeedReplay](51), message[domain.FeedEvent](52), message[domain.FeedHistory](53),
+	message[publish](54), message[bulletin](55), message[attend](56), message[ack](57), message[feedState](58),
 	// Routers.
 	message[letter](60), message[returned](61), message[fetch](62), message[parcel](63),
 
@@ -111,13 +108,11 @@ type wireNotice struct {
 }
 
 func noticeOf(n domain.Notice) (wireNotice, error) {
-	var payload bytes.Buffer
-	encoder := json.NewEncoder(&payload)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(n.Payload); err != nil {
+	payload, err := payloadJSON(n.Payload)
+	if err != nil {
 		return wireNotice{}, fmt.Errorf("payload of %s: %w", n.Name, err)
 	}
-	return wireNotice{n.Name, n.Rooms, bytes.TrimSuffix(payload.Bytes(), []byte("\n")), n.Activity, n.Trace}, nil
+	return wireNotice{n.Name, n.Rooms, payload, n.Activity, n.Trace}, nil
 }
 
 func (n wireNotice) read() (domain.Notice, error) {

@@ -61,10 +61,6 @@ func (m maker) special(v reflect.Value, depth int) bool {
 		v.Set(reflect.ValueOf(n))
 		m.fill(v.FieldByName("Rooms"), depth)
 		m.fill(v.FieldByName("Trace"), depth)
-	case publish:
-		var notices []domain.Notice
-		m.fill(reflect.ValueOf(&notices).Elem(), depth)
-		v.Set(reflect.ValueOf(publish{notices}))
 	default:
 		return false
 	}

@@ -62,17 +62,17 @@ func TestCodecNotices(t *testing.T) {
 	t.Parallel()
 	sent := publishOfMessage()
 	body := "<b>1 & 2</b> \u2028 \xff"
-	payload := sent.notices[0].Payload.(domain.MessageCreated)
+	payload := sent.Notices[0].Payload.(domain.MessageCreated)
 	payload.Body = &body
-	sent.notices[0].Payload = payload
+	sent.Notices[0].Payload = payload
 	got := trip(t, sent).(publish)
-	f := newFeed(&Feeds{config: FeedConfig{Epoch: func() string { return "e" }}}, domain.OrganizationID{}, nil)
-	here, err := f.encode(sent.notices[0].Payload)
+	f := newFeed(&Feeds{system: newSystem(t), config: FeedConfig{Epoch: func() string { return "e" }}}, domain.OrganizationID{}, nil)
+	here, err := f.encode(sent.Notices[0].Payload)
 	require.NoError(t, err)
-	there, err := f.encode(got.notices[0].Payload)
+	there, err := f.encode(got.Notices[0].Payload)
 	require.NoError(t, err)
 	require.Equal(t, string(here), string(there))
-	require.Equal(t, sent.notices[0].Rooms, got.notices[0].Rooms)
+	require.Equal(t, sent.Notices[0].Rooms, got.Notices[0].Rooms)
 }
 
 // TestCodecErrorsAreBounded: neither a long text nor many causes make a long

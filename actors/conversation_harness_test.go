@@ -5,6 +5,7 @@ import (
 	cryptorand "crypto/rand"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,22 +85,28 @@ func (o *desk) open(limits DirectoryConfig, options ...func(*desk, *Conversation
 	running.Go(func() { require.NoError(t, o.wheel.Run(ctx)) })
 	t.Cleanup(func() {
 		o.resume()
-		closing, cancel := context.WithTimeout(context.Background(), time.Hour)
-		defer cancel()
-		if o.dead.Load() {
-			cancel()
-		} else {
-			require.NoError(t, o.conversations.Close(closing))
-		}
-		if o.channels != nil {
-			if err := o.channels.Close(closing); !o.dead.Load() {
-				require.NoError(t, err)
-			}
-		}
-		require.NoError(t, o.system.Close(context.Background()))
+		o.close()
 		stop()
 		running.Wait()
 	})
+}
+
+// close ends the desk in order, unless its node was killed.
+func (o *desk) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	closes := []func(context.Context) error{o.conversations.Close, o.system.Close}
+	if o.channels != nil {
+		closes = slices.Insert(closes, 1, o.channels.Close)
+	}
+	if o.dead.Load() {
+		cancel()
+	}
+	for _, f := range closes {
+		if err := f(ctx); err != nil && !o.dead.Load() {
+			o.t.Errorf("close: %v", err)
+		}
+	}
 }
 
 func (o *desk) wait() { synctest.Wait() }

@@ -99,6 +99,9 @@ func (c *conversation) sendEvent(msg any, self Self) {
 		}
 	case wake:
 		c.unreserved() // who was asked for the turn may have forgotten; asking twice does no harm
+		if len(c.state.Outbox) == 0 {
+			c.overtaken(domain.ChangeID{}) // as who is woken has something to send
+		}
 	case moved:
 		c.unreserved()
 		c.overtaken(msg.Head)

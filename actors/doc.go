@@ -25,6 +25,10 @@
 //	    Its history is a value: a feed without work leaves memory, and goes on with
 //	    it later. What it must drop it announces as resync; after a failure it
 //	    begins a new epoch.
+//	    In a cluster it is on one node. Each node has a station: a source per
+//	    organization, which sends again what the feed hasn't acknowledged, and a
+//	    listener per organization with sockets, an actor that keeps what the feed
+//	    keeps and asks for what it lacks.
 //
 // # Mailboxes
 //
@@ -58,7 +62,7 @@
 //
 // Every actor runs in a goroutine of its own while it has messages, and in none
 // otherwise. Besides, a Directory with an IdleTTL has one goroutine, from
-// NewDirectory to Close, a Wheel has the one that calls Run, Releases has 16
+// NewDirectory to Close, the feeds of a cluster have one until Close, a Wheel has the one that calls Run, Releases has 16
 // while Run runs, and an assigner with a round under way one, with at most 16
 // commands at a time; at most 16 rounds get further than to wait. On one of
 // several nodes a System has the router's, and Agents the announcer's, until

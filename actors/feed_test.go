@@ -3,6 +3,7 @@ package actors
 import (
 	"cmp"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ type recorder struct {
 	events map[domain.OrganizationID][]domain.FeedEvent
 	calls  int
 	before func() // called first in Deliver; nil: nothing
+	deaf   atomic.Bool
 }
 
 func (r *recorder) Deliver(events []domain.FeedEvent) {
@@ -38,10 +40,12 @@ func (r *recorder) Deliver(events []domain.FeedEvent) {
 	r.events[id] = append(r.events[id], events...)
 }
 
+func (r *recorder) Listens(domain.OrganizationID) bool { return !r.deaf.Load() }
+
 func (r *recorder) of(id domain.OrganizationID) []domain.FeedEvent {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.events[id]
+	return slices.Clip(r.events[id])
 }
 
 func newFeeds(t *testing.T, s *System, fanout Fanout, limits DirectoryConfig) *Feeds {
@@ -281,4 +285,5 @@ func BenchmarkFeedPublish(b *testing.B) {
 
 type fanoutFunc func(events []domain.FeedEvent)
 
-func (f fanoutFunc) Deliver(events []domain.FeedEvent) { f(events) }
+func (f fanoutFunc) Deliver(events []domain.FeedEvent)  { f(events) }
+func (f fanoutFunc) Listens(domain.OrganizationID) bool { return true }

@@ -82,6 +82,7 @@ func playFleet(t *testing.T, p fleetPlan) []string {
 	}
 	stop()
 	running.Wait()
+	<-time.After(time.Second) // for what dead nodes began
 	return append(f.platform.problems, f.fates(answers)...)
 }
 

@@ -48,7 +48,9 @@ func (r *resident[K]) meet(msg any, self Self) bool {
 	case isParcel:
 		if r.behavior == nil {
 			r.arrive(p.State, self)
-		} // else it is here already
+		} else if p.State != nil {
+			r.meetRival(p.State, self)
+		}
 		return true
 	case r.behavior == nil && r.fetch(self):
 		r.moving.held = append(r.moving.held, msg)
@@ -153,6 +155,17 @@ func (r *resident[K]) arrive(state any, self Self) {
 	r.departing(self)
 }
 
+// meetRival tells an actor that is here already of one that was active elsewhere.
+func (r *resident[K]) meetRival(state any, self Self) {
+	a, is := r.behavior.(Rival)
+	if !is {
+		return
+	}
+	if failure := r.guard(func() { a.Meet(state, self) }); failure != nil {
+		r.failed(parcel{}, self, failure)
+	}
+}
+
 // moveOut has the actor leave this node: one with a state of its own takes it
 // along, any other finishes what it has.
 func (r *resident[K]) moveOut(msg moveOut, self Self) {
@@ -219,7 +232,7 @@ func (r *resident[K]) handOver(addr string, state any) {
 // follow sends on what came after the actor has left for another node.
 func (r *resident[K]) follow(msg any) error {
 	switch msg.(type) {
-	case Idle, Drain, moveOut, parcel:
+	case Idle, Drain, moveOut, parcel, missing:
 		return nil
 	}
 	return r.directory.tell(r.key, msg, insisting)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,9 @@ type node struct {
 	undelivered func(*actor.PID, any)
 	lost        func(string)
 	watch       []func()
+
+	stale atomic.Bool                        // isn't Fresh
+	loses atomic.Pointer[func(msg any) bool] // of what is posted, without a word; nil: nothing
 
 	mu    sync.Mutex
 	view  testView
@@ -162,6 +166,9 @@ func (o *node) Post(to *actor.PID, msg any, sender *actor.PID) error {
 		msg, err = Codec{}.Decode(data)
 		require.NoError(o.net.t, err)
 	}
+	if loses := o.loses.Load(); loses != nil && (*loses)(msg) {
+		return nil
+	}
 	link := o.links[to.GetAddress()]
 	if link == nil {
 		link = make(chan envelope, 100_000)
@@ -204,8 +211,8 @@ func (o *node) current() testView {
 
 func (o *node) Owner(key [16]byte) (string, bool)  { return o.current().owner(key, "") }
 func (o *node) Former(key [16]byte) (string, bool) { return o.current().owner(key, o.addr) }
+func (o *node) Fresh() bool                        { return !o.stale.Load() }
 func (o *node) Number() int64                      { return o.current().Number }
-func (o *node) Fresh() bool                        { return true }
 func (o *node) Watch(f func())                     { o.watch = append(o.watch, f) }
 
 func (o *node) Export() []byte {

@@ -42,7 +42,7 @@ type Resumer struct {
 func NewResumer(cs *Conversations, due DueSends) *Resumer {
 	r := &Resumer{conversations: cs, due: due, now: cs.system.now, logger: cs.cfg.Logger, changed: make(chan struct{}, 1)}
 	if cs.placing != nil {
-		cs.system.router.onChange(r.ownsOthers)
+		cs.system.router.onDisturbance(r.ownsOthers)
 	}
 	return r
 }

@@ -20,6 +20,12 @@ func (r *router) onLost(f func(addr string)) {
 	r.losses = append(r.losses, f)
 }
 
+// onDisturbance has f called after both: what was sent last may have gone astray.
+func (r *router) onDisturbance(f func()) {
+	r.onChange(f)
+	r.onLost(func(string) { f() })
+}
+
 // viewChanged has everybody look who is on the wrong node now.
 func (r *router) viewChanged() {
 	r.changed.Store(r.system.now().UnixNano())

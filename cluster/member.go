@@ -45,7 +45,9 @@ type Member struct {
 	renewed   atomic.Int64 // Unix nanoseconds, from before the call
 	confirmed atomic.Int64 // the same, of a peer's word too
 
-	mu       sync.Mutex // of what follows; held while somebody is told
+	calling sync.Mutex // one call of Valkey at a time; it may take long
+
+	mu       sync.Mutex // of what follows; held while somebody is told, never while Valkey is asked
 	watchers []func(before, after *View)
 	draining bool
 	left     bool
@@ -154,19 +156,27 @@ func (m *Member) tryToRenew(ctx context.Context) {
 // everything leaves it, before it joins again. It is false when that can't be
 // told yet.
 func (m *Member) stepDown(ctx context.Context) bool {
-	m.mu.Lock()
-	leases, err := m.call(ctx, true)
-	if err == nil {
-		m.cfg.Logger.WarnContext(ctx, "nobody has confirmed this node for longer than its lease; it joins anew", "age", m.age())
-		m.since = leases.since
-		m.adopt(NewView(max(leases.number, m.View().Number()+1), leases.nodes))
-	}
-	m.mu.Unlock()
+	err := m.out(ctx)
 	if err != nil && ctx.Err() == nil {
 		m.cfg.Logger.WarnContext(ctx, "cluster membership can't be renewed", "error", err, "age", m.age())
 		m.askPeers(ctx)
 	}
 	return err == nil
+}
+
+func (m *Member) out(ctx context.Context) error {
+	m.calling.Lock()
+	defer m.calling.Unlock()
+	leases, err := m.call(ctx, false, true)
+	if err != nil {
+		return err
+	}
+	m.cfg.Logger.WarnContext(ctx, "nobody has confirmed this node for longer than its lease; it joins anew", "age", m.age())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.since = leases.since
+	m.adopt(NewView(max(leases.number, m.View().Number()+1), leases.nodes))
+	return nil
 }
 
 // interval is how often the lease is renewed: often enough that it survives
@@ -188,25 +198,32 @@ func (m *Member) Drain(ctx context.Context) error {
 // Leave ends the membership. The view stays what it was.
 func (m *Member) Leave(ctx context.Context) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.left = true
-	if _, err := m.call(ctx, true); err != nil {
+	m.mu.Unlock()
+	m.calling.Lock()
+	defer m.calling.Unlock()
+	if _, err := m.call(ctx, false, true); err != nil {
 		return fmt.Errorf("leave the cluster: %w", err)
 	}
 	return nil
 }
 
 func (m *Member) renew(ctx context.Context) error {
+	m.calling.Lock()
+	defer m.calling.Unlock()
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.left {
+	draining, left := m.draining, m.left
+	m.mu.Unlock()
+	if left {
 		return nil
 	}
 	begun := m.cfg.Now()
-	leases, err := m.call(ctx, false)
+	leases, err := m.call(ctx, draining, false)
 	if err != nil {
 		return err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.renewed.Store(begun.UnixNano())
 	m.confirmed.Store(begun.UnixNano())
 	v := NewView(leases.number, leases.nodes)
@@ -228,10 +245,10 @@ type leases struct {
 	nodes  []Node
 }
 
-func (m *Member) call(ctx context.Context, leave bool) (leases, error) {
+func (m *Member) call(ctx context.Context, draining, leave bool) (leases, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Lease/2)
 	defer cancel()
-	answer, err := m.script.Run(ctx, m.cfg.Valkey, m.keys, m.cfg.Self.Name, m.cfg.Self.Addr, flag(m.draining),
+	answer, err := m.script.Run(ctx, m.cfg.Valkey, m.keys, m.cfg.Self.Name, m.cfg.Self.Addr, flag(draining),
 		m.cfg.Lease.Milliseconds(), flag(leave), m.View().Number()).Slice()
 	if err != nil {
 		return leases{}, err

@@ -284,6 +284,39 @@ func TestANodeThatAloneCantRenew(t *testing.T) {
 	require.Equal(t, []string{"a", "b"}, names(a.View()))
 }
 
+// silent is a Valkey that takes a call and never answers.
+type silent struct {
+	redis.Scripter
+	asked chan struct{}
+}
+
+func (s silent) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *redis.Cmd {
+	close(s.asked)
+	<-ctx.Done()
+	cmd := redis.NewCmd(ctx)
+	cmd.SetErr(ctx.Err())
+	return cmd
+}
+
+// TestNobodyWaitsForAValkeyThatIsSilent: a peer's view is taken while the node
+// waits for an answer: what brought it is a link that others wait for.
+func TestNobodyWaitsForAValkeyThatIsSilent(t *testing.T) {
+	t.Parallel()
+	v := newValkey(t)
+	a, b := v.member(t, "a", nil), v.member(t, "b", nil)
+	valkey := silent{v.client, make(chan struct{})}
+	a.cfg.Valkey = valkey
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	renewed := make(chan error)
+	go func() { renewed <- a.renew(ctx) }()
+	<-valkey.asked
+	a.Offer(b.View())
+	require.Equal(t, []string{"a", "b"}, names(a.View()))
+	cancel()
+	require.ErrorIs(t, <-renewed, context.Canceled)
+}
+
 func TestRunRenews(t *testing.T) {
 	t.Parallel()
 	v := newValkey(t)

@@ -75,6 +75,26 @@ func (h *FeedHistory) Forget(now time.Time, l FeedLimits) {
 	}
 }
 
+// Oldest is the place before the first event that is remembered.
+func (h *FeedHistory) Oldest() FeedPosition {
+	return FeedPosition{Epoch: h.Newest.Epoch, Seq: h.Newest.Seq - uint64(len(h.Recent))}
+}
+
+// Tail is the history with no more than the newest of the remembered events. L's
+// Age doesn't count.
+func (h *FeedHistory) Tail(l FeedLimits) FeedHistory {
+	tail := FeedHistory{Newest: h.Newest}
+	n := len(h.Recent)
+	for n > 0 && len(h.Recent)-n < l.Events && tail.Bytes+len(h.Recent[n-1].Data) <= l.Bytes {
+		n--
+		tail.Bytes += len(h.Recent[n].Data)
+	}
+	if n < len(h.Recent) {
+		tail.Recent = slices.Clip(h.Recent[n:])
+	}
+	return tail
+}
+
 // Since is what came after the position. The events are shared, not copied.
 func (h *FeedHistory) Since(p FeedPosition) FeedReplay {
 	r := FeedReplay{Newest: h.Newest}

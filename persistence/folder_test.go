@@ -1,7 +1,6 @@
 package persistence_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -96,5 +95,5 @@ func TestAStartingNodeLeavesWhatOthersWrite(t *testing.T) {
 	nodesFolder(t, shared)
 	require.FileExists(t, written)
 	_, err := os.Stat(crashed)
-	require.True(t, errors.Is(err, os.ErrNotExist))
+	require.ErrorIs(t, err, os.ErrNotExist)
 }

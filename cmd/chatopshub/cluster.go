@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +42,7 @@ func (p *program) openCluster(ctx context.Context) error {
 		return fmt.Errorf("CLUSTER_ADDR: listen on %s: %w", cfg.Addr, err)
 	}
 	c := &clusterPart{joined: make(chan struct{})}
-	self := cluster.Node{Name: p.node, Addr: cmp.Or(cfg.AdvertiseAddr, listener.Addr().String())}
+	self := cluster.Node{Name: p.node, Addr: cfg.advertised(listener.Addr())}
 	logger := p.logger.With("part", "cluster")
 	c.remote, err = cluster.NewRemote(cluster.RemoteConfig{
 		Cluster: cfg.Name, Self: self, Listener: listener, TLS: cfg.files(), Codec: actors.Codec{},
@@ -63,6 +62,9 @@ func (p *program) openCluster(ctx context.Context) error {
 		return err
 	}
 	c.member.Watch(c.remote.Follow)
+	if err := watchMembership(p.metrics, c.member, time.Now); err != nil {
+		return err
+	}
 	c.pages = &clusterPages{
 		member: c.member, peers: peersOf(c.remote), metrics: p.metrics, leaving: &c.leaving, logger: logger, now: time.Now,
 	}

@@ -119,8 +119,9 @@ func get(t *testing.T, url string, status int) http.Header {
 // fakeNode answers as a test wants and counts what it was asked.
 type fakeNode struct {
 	*httptest.Server
-	asked atomic.Int32
-	ready atomic.Bool
+	asked   atomic.Int32
+	ready   atomic.Bool
+	refused atomic.Int32 // how often it said that it isn't ready
 }
 
 func newFakeNode(t *testing.T, answer http.HandlerFunc) *fakeNode {
@@ -129,6 +130,7 @@ func newFakeNode(t *testing.T, answer http.HandlerFunc) *fakeNode {
 	n.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/readyz" {
 			if !n.ready.Load() {
+				n.refused.Add(1)
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
 			return
@@ -234,15 +236,22 @@ func TestAPollingSessionStaysWhenNoNodeIsReady(t *testing.T) {
 		node := ask(url.Values{"nth": {fmt.Sprint(nth)}})
 		has[fmt.Sprint("of", node, "-", nth)] = node
 	}
-	stay := func() {
+	stays := func() bool {
 		for sid, node := range has {
-			require.Equal(t, node, ask(url.Values{"sid": {sid}}), sid)
+			if ask(url.Values{"sid": {sid}}) != node {
+				return false
+			}
 		}
+		return true
 	}
-	stay()
+	require.True(t, stays())
 	for _, n := range nodes {
 		n.ready.Store(false)
 	}
-	require.Eventually(t, func() bool { return ask(url.Values{"nth": {"later"}}) != "" }, 10*time.Second, 10*time.Millisecond)
-	stay()
+	for _, n := range nodes {
+		require.Eventually(t, func() bool { return n.refused.Load() > 2 }, 15*time.Second, 10*time.Millisecond)
+	}
+	// As long as the balancer takes some node for ready, the others' sessions go there.
+	require.Eventually(t, stays, 15*time.Second, 10*time.Millisecond)
+	require.True(t, stays())
 }

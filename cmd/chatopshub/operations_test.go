@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chatopshub/chatopshub/domain"
+	"github.com/chatopshub/chatopshub/persistence/embedded"
 	"github.com/chatopshub/chatopshub/persistence/persistencetest"
 	"github.com/chatopshub/chatopshub/transport/webhook/webhooktest"
 )
@@ -30,7 +31,12 @@ func TestOperatorsSeeWhatThereIs(t *testing.T) {
 	t.Parallel()
 	db := persistencetest.New(t)
 	n := newTenantRows(t, db, "operators", "9300")
-	p := runProgram(t, db, "METRICS_ADDR=127.0.0.1:0")
+	valkey, err := embedded.StartValkey()
+	require.NoError(t, err)
+	t.Cleanup(valkey.Close)
+	node := []string{"METRICS_ADDR=127.0.0.1:0", "CLUSTER_ADDR=127.0.0.1:0", "VALKEY_URL=" + valkey.URL(), "STORAGE_PATH=" + t.TempDir()}
+	p := runProgram(t, db, node...)
+	runProgram(t, db, node...) // there are links to others to see
 	client := testClient(t)
 	agent := n.agent("ada", domain.RoleAgent)
 	awaitAgent(t, p, n, agent)
@@ -47,11 +53,14 @@ func TestOperatorsSeeWhatThereIs(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, answer.Body.Close()) })
 		return answer
 	}
-	// The daily work is done at the start, too, and shows when it is.
-	require.Eventually(t, func() bool {
-		body, err := io.ReadAll(scrape().Body)
-		return err == nil && bytes.Contains(body, []byte("chatopshub_job_last_success_timestamp_seconds{"))
-	}, 30*time.Second, 50*time.Millisecond)
+	// The daily work is done at the start, too, and shows when it is; a link shows
+	// when the node has heard of the other.
+	for _, late := range []string{"chatopshub_job_last_success_timestamp_seconds{", "chatopshub_peer_up{"} {
+		require.Eventually(t, func() bool {
+			body, err := io.ReadAll(scrape().Body)
+			return err == nil && bytes.Contains(body, []byte(late))
+		}, 30*time.Second, 50*time.Millisecond, late)
+	}
 	problems, err := promlint.New(scrape().Body).Lint()
 	require.NoError(t, err)
 	require.Empty(t, problems)

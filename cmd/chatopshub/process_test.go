@@ -86,6 +86,12 @@ func startProcess(t testing.TB, environ ...string) *serverProcess {
 	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
+	return startRelease(t, path, environ...)
+}
+
+// startRelease is startProcess with the program of any release.
+func startRelease(t testing.TB, path string, environ ...string) *serverProcess {
+	t.Helper()
 	s := &serverProcess{t: t, cmd: exec.Command(path, "serve"), exited: make(chan struct{}), stderr: &lockedBuffer{}}
 	s.cmd.Dir = t.TempDir()
 	s.cmd.Env = append([]string{

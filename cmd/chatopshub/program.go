@@ -323,6 +323,10 @@ type lateFanout struct{ to actors.Fanout }
 
 func (f *lateFanout) Deliver(events []domain.FeedEvent) { f.to.Deliver(events) }
 
+func (f *lateFanout) Listens(organization domain.OrganizationID) bool {
+	return f.to != nil && f.to.Listens(organization)
+}
+
 func (p *program) openConversations(context.Context) error {
 	a := p.actors
 	a.conversations = actors.NewConversations(a.system, actors.ConversationConfig{

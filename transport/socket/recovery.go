@@ -79,9 +79,10 @@ func (s *session) replayMissed(ctx context.Context, k *socket, after domain.Feed
 }
 
 // locate finds out where the feed is, for the first socket of an organization:
-// who comes back to a room is to get its events from when it joined.
+// who comes back to a room is to get its events from when it joined. It is also
+// what has the feed, wherever it is, send its events here.
 func (s *session) locate(ctx context.Context, k *socket) {
-	if s.server.config.recovers() && !k.audience.located() {
+	if s.server.config.Feed != nil && !k.audience.located() {
 		s.ask(ctx, k, domain.FeedPosition{}, func(r domain.FeedReplay) bool {
 			k.audience.locate(r.Newest)
 			return true

@@ -44,6 +44,8 @@ func (f *lateFanout) Deliver(events []domain.FeedEvent) {
 	f.to.Deliver(events)
 }
 
+func (f *lateFanout) Listens(o domain.OrganizationID) bool { return f.to.Listens(o) }
+
 func startRecovering(t testing.TB, change func(*socket.Config)) *recoveringBundle {
 	t.Helper()
 	b := &recoveringBundle{valkey: miniredis.RunT(t)}

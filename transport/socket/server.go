@@ -94,6 +94,12 @@ func (s *Server) Deliver(events []domain.FeedEvent) {
 	}
 }
 
+// Listens reports whether sockets of the organization are connected, or about to
+// be.
+func (s *Server) Listens(organization domain.OrganizationID) bool {
+	return s.hub.audienceOf(organization) != nil
+}
+
 func (s *Server) delivered(d delivery) {
 	s.metrics.delivered.Add(float64(d.sent))
 	for _, session := range d.revoked {

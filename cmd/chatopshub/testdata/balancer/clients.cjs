@@ -15,6 +15,7 @@ function run(kind) {
       socket.timeout(10_000).emit("heartbeat", (error) => {
         if (error) seen.problems.push(`heartbeat: ${error.message}`);
         else seen.acks++;
+        seen.upgraded = kind === "default" && socket.io.engine.transport.name === "websocket";
         if (error || (seen.acks >= heartbeats && (kind !== "default" || seen.upgraded))) {
           socket.removeAllListeners("disconnect");
           socket.disconnect();
@@ -23,7 +24,6 @@ function run(kind) {
       });
     socket.on("connect", () => {
       seen.connects++;
-      socket.io.engine.on("upgrade", () => (seen.upgraded = true));
       beat();
     });
     socket.on("connect_error", (error) => seen.problems.push(`connect: ${error.message} ${error.context?.responseText ?? ""}`));
