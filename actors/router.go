@@ -170,19 +170,6 @@ func (r *router) forward(addr string, l letter) error {
 	return r.post(addr, l)
 }
 
-// toNode sends a message to a kind's destination on that very node.
-func (r *router) toNode(addr, kind string, key [16]byte, msg any) error {
-	l := letter{Kind: kind, Key: key, Mode: insisting, Msg: msg}
-	if addr != r.self() {
-		return r.post(addr, l)
-	}
-	d, err := r.destination(kind)
-	if err != nil {
-		return err
-	}
-	return d.arrive(l)
-}
-
 func (r *router) post(addr string, l letter) error {
 	if w := r.waiter(l.Msg); w != nil {
 		w.at.Store(&addr)
