@@ -38,8 +38,8 @@ const (
 type letter struct {
 	Kind string   `cbor:"1,keyasint"`
 	Key  [16]byte `cbor:"2,keyasint"`
-	// View is the number of the view by which the node was chosen; 0: that very
-	// node is meant, whoever owns the key. Known is that view, while it is new.
+	// View is the number of the view by which the node was chosen. Known is that
+	// view, while it is new.
 	View    int64  `cbor:"3,keyasint,omitempty"`
 	Known   []byte `cbor:"7,keyasint,omitempty"`
 	Returns int    `cbor:"4,keyasint,omitempty"` // how often it came back
@@ -263,7 +263,7 @@ func (r *router) refuse(l letter, err error) {
 func (r *router) undelivered(to *actor.PID, msg any) {
 	switch m := msg.(type) {
 	case letter:
-		if addr, ok := r.placement.Owner(m.Key); m.View != 0 && ok && addr != to.GetAddress() {
+		if addr, ok := r.placement.Owner(m.Key); ok && addr != to.GetAddress() {
 			r.retry(m)
 			return
 		}
