@@ -70,6 +70,10 @@ fuzz: ## fuzz each target for FUZZTIME=60s, the API for HOSTILE_FOR=5m
 bench: ## run the benchmarks, or those that match BENCH=regexp
 	$(TESTDB) go test -run='^$$' -bench='$(BENCH)' -benchmem ./...
 
+.PHONY: bench-report
+bench-report: build ## measure a server under load (10 minutes), print, draw and write it into bench-results/
+	@exec $(BINARY) bench
+
 .PHONY: torture
 torture: ## send at full size: ten crashes, and a thousand customers
 	TORTURE=1 $(TESTDB) go test -v -count=1 -run='TestNoCustomerGetsATextTwiceOverCrashes|TestManyConversationsBothWays' ./cmd/chatopshub

@@ -21,7 +21,6 @@ type agent struct {
 	told         domain.Presence // to colleagues; empty: nobody knows what they were told
 	chosenAt     time.Time       // when the agent last said ONLINE or AWAY
 	version      int64           // of the entry in the roster
-	rosterAt     string          // the node that it was last told to
 	ended        []string        // the newest of the other nodes' connections that are no more
 	releasing    int             // releases that haven't ended; colleagues are told of the end after them
 	suspending   bool            // one of them is because the agent may not work
@@ -77,7 +76,7 @@ func (g *agent) Receive(msg any, self Self) {
 	case missed:
 		g.missed(m)
 	case review:
-		g.review(m)
+		g.review()
 	case presenceDue:
 		g.apply(domain.PresenceTick{At: g.all.system.now()})
 	case Failed:
@@ -292,7 +291,6 @@ func (g *agent) enter(status domain.Presence) {
 	// While something is taken from the agent nothing is given: the one might hit the other.
 	here := g.state.Sockets > 0 && g.releasing == 0
 	g.version = max(g.version+1, g.all.system.now().UnixNano())
-	g.rosterAt = g.all.rosters.owner(g.organization)
 	g.all.rosters.put(g.organization, entry{Presence: g.presence(status), Here: here, Node: g.all.home(), Version: g.version})
 }
 

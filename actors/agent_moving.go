@@ -87,14 +87,9 @@ func (g *agent) announced(m announced) {
 }
 
 // review looks for connections that are no more, and tells the roster again.
-func (g *agent) review(m review) {
-	if m.all {
-		g.lapse()
-	}
-	owner := g.all.rosters.owner(g.organization)
-	if m.all || owner != g.rosterAt || owner == m.lost {
-		g.enter(g.state.Status())
-	}
+func (g *agent) review() {
+	g.lapse()
+	g.enter(g.state.Status())
 }
 
 // lapse drops the connections that nobody announces any more. The rows of those

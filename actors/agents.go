@@ -218,12 +218,9 @@ type (
 	missed struct {
 		Organization domain.OrganizationID `cbor:"1,keyasint"`
 	}
-	// review asks for what has to be done from time to time, and when another node
-	// may have become the owner of the roster or lost what it was sent.
-	review struct {
-		all  bool
-		lost string // the node that the connection to broke; empty: none
-	}
+	// review asks for what has to be done from time to time, and when something
+	// may have got lost.
+	review      struct{}
 	released    struct{}
 	presenceDue struct{}
 )

@@ -7,41 +7,41 @@ import (
 	"github.com/chatopshub/chatopshub/domain"
 )
 
-// announceEvery is how often everything is announced.
-const announceEvery = 20 * time.Second
+const (
+	// announceEvery is how often everything is announced, and hurry how fast when
+	// something may have got lost: spread, so that the queues to other nodes have
+	// room for what else is going on.
+	announceEvery = 20 * time.Second
+	hurry         = 640 * time.Millisecond
+)
 
 // announcer tells the agents' actors, wherever they are, again and again which
 // sockets this node has, and has the actors that are here tell the rosters. So
 // whatever was lost with a connection between nodes, or with a node, is made
-// good: in announceEvery at most, and at once when it is known that something may
-// have got lost.
+// good: in announceEvery at most, and in a hurry when the view has changed or a
+// connection broke.
 type announcer struct {
-	agents  *Agents
-	parts   [directoryShards]announcements
-	stopped chan struct{}
-	ended   sync.Once
-	running sync.WaitGroup
+	agents    *Agents
+	parts     [directoryShards]announcements
+	disturbed chan struct{} // has room for one: something may have got lost
+	stopped   chan struct{}
+	ended     sync.Once
+	running   sync.WaitGroup
 }
 
 // announcements is some of this node's sockets. They are announced under the
 // lock: the end of one must not be overtaken.
 type announcements struct {
 	mu      sync.Mutex
-	sockets map[string]*announcement
-}
-
-type announcement struct {
-	announced
-	toldTo string // the node that had the agent's actor
+	sockets map[string]*announced
 }
 
 func newAnnouncer(agents *Agents) *announcer {
-	n := &announcer{agents: agents, stopped: make(chan struct{})}
+	n := &announcer{agents: agents, disturbed: make(chan struct{}, 1), stopped: make(chan struct{})}
 	for i := range n.parts {
-		n.parts[i].sockets = make(map[string]*announcement)
+		n.parts[i].sockets = make(map[string]*announced)
 	}
-	agents.system.router.onChange(n.changed)
-	agents.system.router.onLost(n.lost)
+	agents.system.router.onDisturbance(n.disturb)
 	n.running.Go(n.run)
 	return n
 }
@@ -62,20 +62,18 @@ func (n *announcer) opened(c domain.AgentConnection, now time.Time) {
 	p := n.part(c)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sockets[c.ID] = &announcement{
-		announced: announced{AgentConnection: c, OpenedAt: now, SeenAt: now, Home: n.agents.home()}, toldTo: n.owner(c.Agent),
-	}
+	p.sockets[c.ID] = &announced{AgentConnection: c, OpenedAt: now, SeenAt: now, Home: n.agents.home()}
 }
 
 func (n *announcer) seen(c domain.AgentConnection, now time.Time) {
-	n.change(c, func(a *announcement) { a.SeenAt = now })
+	n.change(c, func(a *announced) { a.SeenAt = now })
 }
 
 func (n *announcer) chosen(c domain.AgentConnection, p domain.Presence, now time.Time) {
-	n.change(c, func(a *announcement) { a.Chosen, a.ChosenAt, a.SeenAt = p, now, now })
+	n.change(c, func(a *announced) { a.Chosen, a.ChosenAt, a.SeenAt = p, now, now })
 }
 
-func (n *announcer) change(c domain.AgentConnection, do func(a *announcement)) {
+func (n *announcer) change(c domain.AgentConnection, do func(a *announced)) {
 	if n == nil {
 		return
 	}
@@ -101,54 +99,48 @@ func (n *announcer) part(c domain.AgentConnection) *announcements {
 	return &n.parts[c.Agent[len(c.Agent)-1]%directoryShards]
 }
 
+// disturb has everything announced in a hurry.
+func (n *announcer) disturb() {
+	select {
+	case n.disturbed <- struct{}{}:
+	default: // it will be
+	}
+}
+
 // run announces part after part, so that the load is even.
 func (n *announcer) run() {
-	ticker := time.NewTicker(announceEvery / directoryShards)
+	const pace = announceEvery / directoryShards
+	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
-	for i := 0; ; i = (i + 1) % directoryShards {
+	part, hurried := 0, 0 // how many parts more are announced in a hurry
+	for {
 		select {
 		case <-n.stopped:
 			return
+		case <-n.disturbed:
+			hurried = directoryShards
+			ticker.Reset(hurry / directoryShards)
+			continue
 		case <-ticker.C:
 		}
-		n.announce(i, func(*announcement) bool { return true })
-		n.agents.directory.eachOf(i, review{all: true})
-		n.agents.rosters.tend(i == 0)
+		n.announce(part)
+		n.agents.directory.eachOf(part, review{})
+		n.agents.rosters.tend(part == 0)
+		part = (part + 1) % directoryShards
+		if hurried > 0 {
+			if hurried--; hurried == 0 {
+				ticker.Reset(pace)
+			}
+		}
 	}
 }
 
-// changed is told when the view has changed.
-func (n *announcer) changed() {
-	for i := range n.parts {
-		n.announce(i, func(a *announcement) bool { return a.toldTo != n.owner(a.Agent) })
-	}
-	n.agents.directory.each(review{})
-}
-
-// lost is told when what was sent to a node may not have arrived.
-func (n *announcer) lost(addr string) {
-	for i := range n.parts {
-		n.announce(i, func(a *announcement) bool { return a.toldTo == addr })
-	}
-	n.agents.directory.each(review{lost: addr})
-}
-
-func (n *announcer) announce(i int, which func(a *announcement) bool) {
-	p := &n.parts[i]
+func (n *announcer) announce(part int) {
+	p := &n.parts[part]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range p.sockets {
-		if !which(a) {
-			continue
-		}
-		owner := n.owner(a.Agent)
-		if n.agents.directory.Tell(a.Agent, a.announced) == nil {
-			a.toldTo = owner
-		} // else it is announced again
+		// What can't be told now is told again.
+		_ = n.agents.directory.Tell(a.Agent, *a)
 	}
-}
-
-func (n *announcer) owner(agent domain.UserID) string {
-	addr, _ := n.agents.system.router.placement.Owner(agent)
-	return addr
 }

@@ -11,7 +11,7 @@ type Remote interface {
 	// domain.ErrUnavailable when there is no way to it. Post never blocks.
 	Post(to *actor.PID, msg any, sender *actor.PID) error
 	// Reaches is false of a node that there has been no way to for longer than a
-	// lease.
+	// lease, and of one that isn't in the view.
 	Reaches(addr string) bool
 	// Notify sets who is told, before Start: undelivered of each message that was
 	// taken and in the end certainly not sent; lost, when the connection to a node

@@ -100,15 +100,6 @@ func (r *rosters) put(organization domain.OrganizationID, e entry) {
 	_ = r.route(letter{Kind: rosterKind, Key: organization, Mode: insisting, Msg: e})
 }
 
-// owner is the node that has the organization's roster; empty: the node is alone.
-func (r *rosters) owner(organization domain.OrganizationID) string {
-	if r.router == nil {
-		return ""
-	}
-	addr, _ := r.router.placement.Owner(organization)
-	return addr
-}
-
 // take writes an entry, unless a later one was faster. It is false when another
 // node owns the organization.
 func (r *rosters) take(organization domain.OrganizationID, e entry) bool {

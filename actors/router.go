@@ -38,8 +38,8 @@ const (
 type letter struct {
 	Kind string   `cbor:"1,keyasint"`
 	Key  [16]byte `cbor:"2,keyasint"`
-	// View is the number of the view by which the node was chosen; 0: that very
-	// node is meant, whoever owns the key. Known is that view, while it is new.
+	// View is the number of the view by which the node was chosen. Known is that
+	// view, while it is new.
 	View    int64  `cbor:"3,keyasint,omitempty"`
 	Known   []byte `cbor:"7,keyasint,omitempty"`
 	Returns int    `cbor:"4,keyasint,omitempty"` // how often it came back
@@ -170,19 +170,6 @@ func (r *router) forward(addr string, l letter) error {
 	return r.post(addr, l)
 }
 
-// toNode sends a message to a kind's destination on that very node.
-func (r *router) toNode(addr, kind string, key [16]byte, msg any) error {
-	l := letter{Kind: kind, Key: key, Mode: insisting, Msg: msg}
-	if addr != r.self() {
-		return r.post(addr, l)
-	}
-	d, err := r.destination(kind)
-	if err != nil {
-		return err
-	}
-	return d.arrive(l)
-}
-
 func (r *router) post(addr string, l letter) error {
 	if w := r.waiter(l.Msg); w != nil {
 		w.at.Store(&addr)
@@ -276,7 +263,7 @@ func (r *router) refuse(l letter, err error) {
 func (r *router) undelivered(to *actor.PID, msg any) {
 	switch m := msg.(type) {
 	case letter:
-		if addr, ok := r.placement.Owner(m.Key); m.View != 0 && ok && addr != to.GetAddress() {
+		if addr, ok := r.placement.Owner(m.Key); ok && addr != to.GetAddress() {
 			r.retry(m)
 			return
 		}

@@ -115,6 +115,9 @@ func (m *Member) Join(ctx context.Context) error {
 // Fresh is false of a node that nobody has confirmed for longer than its lease:
 // it may have been frozen, and others own by now what it believes it does.
 func (m *Member) Fresh() bool {
+	if nodes := m.View().Nodes(); len(nodes) == 1 && nodes[0].Name == m.cfg.Self.Name {
+		return true // there is nobody who could
+	}
 	return m.cfg.Now().Sub(time.Unix(0, m.confirmed.Load())) <= m.cfg.Lease
 }
 
@@ -224,8 +227,9 @@ func (m *Member) renew(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	// Confirmed after the view: who asks whether it is fresh acts on the view.
+	defer m.confirmed.Store(begun.UnixNano())
 	m.renewed.Store(begun.UnixNano())
-	m.confirmed.Store(begun.UnixNano())
 	v := NewView(leases.number, leases.nodes)
 	// Valkey has forgotten everybody and hasn't heard of all again: what it
 	// knows is less than what we know.

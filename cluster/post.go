@@ -43,12 +43,15 @@ func (r *Remote) Post(to *actor.PID, msg any, sender *actor.PID) error {
 }
 
 // Reaches is false for a node to which there has been no link for longer than
-// the lease.
+// the lease, and for one that isn't a member.
 func (r *Remote) Reaches(addr string) bool {
 	r.mu.RLock()
 	p := r.peers[addr]
 	r.mu.RUnlock()
-	return p == nil || p.reaches(r.cfg.Lease)
+	if p == nil {
+		return isMember(r.cfg.View(), "", addr)
+	}
+	return p.reaches(r.cfg.Lease)
 }
 
 // Follow takes note of a new view: links to nodes that aren't in it any more are

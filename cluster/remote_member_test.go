@@ -66,6 +66,7 @@ func TestMembersFindEachOther(t *testing.T) {
 	require.NoError(t, b.member.Leave(t.Context()))
 	require.NoError(t, a.member.renew(t.Context()))
 	require.Empty(t, a.Status())
+	require.False(t, a.Reaches(b.Address()), "who has left isn't reached, though nobody tries")
 }
 
 // TestWhatNoNodeSends ends its stream with a reason, and nothing else.

@@ -51,6 +51,14 @@ func TestFeedHistory(t *testing.T) {
 		require.LessOrEqual(t, bytes, limits.Bytes)
 		require.LessOrEqual(t, len(h.Recent), limits.Events)
 		require.Equal(t, domain.FeedPosition{Epoch: "e", Seq: uint64(len(all))}, h.Newest)
+		require.Equal(t, domain.FeedPosition{Epoch: "e", Seq: uint64(len(all) - len(h.Recent))}, h.Oldest())
+		tail := h.Tail(domain.FeedLimits{Events: 3, Bytes: 40})
+		require.Equal(t, h.Newest, tail.Newest)
+		require.LessOrEqual(t, len(tail.Recent), 3)
+		require.LessOrEqual(t, tail.Bytes, 40)
+		if n := len(tail.Recent); n > 0 {
+			require.Equal(t, h.Recent[len(h.Recent)-n:], tail.Recent)
+		}
 		for seq := range uint64(len(all) + 3) {
 			r := h.Since(domain.FeedPosition{Epoch: "e", Seq: seq})
 			require.Equal(t, h.Newest, r.Newest)

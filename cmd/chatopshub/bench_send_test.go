@@ -1,16 +1,12 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/chatopshub/chatopshub/domain"
@@ -43,8 +39,10 @@ func BenchmarkSend(b *testing.B) {
 	sent := 0
 	for b.Loop() {
 		if *benchFloors {
-			calls.add(benchSends, bareSends(b, platform, benchSends))
-			rows.add(benchSends, database.store(b, benchSends, (*bareDatabase).outbound))
+			took, err := bareSends(b.Context(), platform.URL(), graph.Account{Provider: domain.WhatsApp, ID: "floor", Token: "EAAfloor"}, benchSends)
+			require.NoError(b, err)
+			calls.add(benchSends, took)
+			rows.add(benchSends, storeRows(b, database, benchSends, (*bareDatabase).outbound))
 		}
 		requests := s.sendRequests()
 		begun := time.Now()
@@ -75,63 +73,4 @@ func (s *bench) sendRequests() [][]byte {
 		requests[i] = rawRequest(path, body, "Content-Type: application/json", "Authorization: Bearer "+s.agents[thread%len(s.agents)].token)
 	}
 	return requests
-}
-
-// bareSends makes n calls with the client alone, as many at a time as a channel
-// makes.
-func bareSends(b *testing.B, platform *graphtest.Server, n int) time.Duration {
-	b.Helper()
-	client, err := graph.New(graph.Config{BaseURL: platform.URL()})
-	require.NoError(b, err)
-	defer client.Close()
-	account := graph.Account{Provider: domain.WhatsApp, ID: "floor", Token: "EAAfloor"}
-	work := make(chan int)
-	var running sync.WaitGroup
-	begun := time.Now()
-	for range 256 {
-		running.Go(func() {
-			for i := range work {
-				_, err := client.Send(context.Background(), account, domain.Outgoing{
-					To: domain.Alias{Kind: domain.AliasNumber, Value: benchNumber(i)}, Content: domain.Content{Type: domain.TypeText, Text: benchText},
-				})
-				if err != nil {
-					b.Error(err)
-				}
-			}
-		})
-	}
-	for i := range n {
-		work <- i
-	}
-	close(work)
-	running.Wait()
-	return time.Since(begun)
-}
-
-// outbound stores, for each conversation of the share, a message, its claim and
-// its outcome with the event: what a send writes, in three steps.
-func (d *bareDatabase) outbound(s *floorShare) *pgx.Batch {
-	s.seq++
-	n := len(s.conversations)
-	messages, providerIDs, facts := make([][16]byte, n), make([]string, n), make([]string, n)
-	for i := range n {
-		id := uuid.Must(uuid.NewV7())
-		messages[i], providerIDs[i] = id, "wamid."+id.String()
-		facts[i] = fmt.Sprintf(`{"messageId":%q}`, id)
-	}
-	batch := &pgx.Batch{}
-	touch := func() {
-		batch.Queue(`UPDATE conversations SET change_id = gen_random_uuid(), version = version + 1, updated_at = now() WHERE id = ANY($1)`, s.conversations)
-	}
-	touch()
-	batch.Queue(`INSERT INTO messages (id, organization_id, channel_id, conversation_id, direction, type, body, status, send_state)
-		SELECT n.id, $3, $4, n.conversation, 'OUTBOUND', 'text', $5, 'PENDING', 'queued' FROM unnest($1::uuid[], $2::uuid[]) AS n (id, conversation)`,
-		messages, s.conversations, d.rows.org, d.rows.channel, benchText)
-	touch()
-	batch.Queue(`UPDATE messages SET send_state = 'sending', attempts = 1, attempt_started_at = now() WHERE id = ANY($1)`, messages)
-	touch()
-	batch.Queue(`UPDATE messages m SET send_state = NULL, status = 'SENT', provider_message_id = n.provider_id, provider_timestamp = now()
-		FROM unnest($1::uuid[], $2::text[]) AS n (id, provider_id) WHERE m.id = n.id`, messages, providerIDs)
-	d.queueEvents(batch, s, "MESSAGE_SENT", nil, facts)
-	return batch
 }

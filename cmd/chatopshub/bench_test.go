@@ -15,6 +15,7 @@ import (
 
 	"github.com/chatopshub/chatopshub/domain"
 	"github.com/chatopshub/chatopshub/persistence/persistencetest"
+	"github.com/chatopshub/chatopshub/transport/auth"
 	"github.com/chatopshub/chatopshub/transport/webhook/webhooktest"
 )
 
@@ -38,8 +39,6 @@ const (
 	// webhooks are measured before the floors have their turn.
 	benchThreads = 2000
 	benchStep    = 6000
-
-	benchText = "Hello, I would like to know when my order 4711 will arrive."
 )
 
 // bench is a program under measurement, with an organization in it.
@@ -141,9 +140,6 @@ func (s *series) add(done int, took time.Duration) {
 
 func (s *series) rate() float64 { return float64(s.done) / s.took.Seconds() }
 
-// inSeries is the rate of doing two things one after the other.
-func inSeries(a, b float64) float64 { return 1 / (1/a + 1/b) }
-
 // BenchmarkIngest measures signed webhooks with one message each, answered
 // when it is durable. The floors are an endpoint that verifies and reads the
 // same webhooks, and a database that gets the same rows in large batches; the
@@ -152,7 +148,7 @@ func BenchmarkIngest(b *testing.B) {
 	s := startBench(b)
 	ours := dialClients(b, s.program.url(), *benchClients)
 	s.begin(ours)
-	endpoint := httptest.NewServer(bareWebhook())
+	endpoint := httptest.NewServer(bareWebhook(testAppSecret))
 	b.Cleanup(endpoint.Close)
 	bare, database := dialClients(b, endpoint.URL, *benchClients), newBareDatabase(b, s.db)
 	var messages, posts, rows series
@@ -160,7 +156,7 @@ func BenchmarkIngest(b *testing.B) {
 		requests := s.messages(benchStep)
 		if *benchFloors {
 			posts.add(benchStep, bare.expect(b, http.StatusOK, requests))
-			rows.add(benchStep, database.store(b, benchStep, (*bareDatabase).inbound))
+			rows.add(benchStep, storeRows(b, database, benchStep, (*bareDatabase).inbound))
 		}
 		messages.add(benchStep, ours.expect(b, http.StatusOK, requests))
 	}
@@ -187,7 +183,7 @@ func BenchmarkAccept(b *testing.B) {
 	for b.Loop() {
 		if *benchFloors {
 			answers.add(benchThreads, bare.expect(b, http.StatusOK, accept))
-			rows.add(benchThreads, database.store(b, benchThreads, (*bareDatabase).assign))
+			rows.add(benchThreads, storeRows(b, database, benchThreads, (*bareDatabase).assign))
 		}
 		accepts.add(benchThreads, ours.expect(b, http.StatusOK, accept))
 		ours.expect(b, http.StatusOK, release)
@@ -246,7 +242,8 @@ func (s *bench) bareCommands(accept, release []byte, n int) clients {
 	one.expect(s.b, http.StatusOK, [][]byte{accept})
 	answer := slices.Clone(one[0].body)
 	one.expect(s.b, http.StatusOK, [][]byte{release})
-	endpoint := httptest.NewServer(bareCommand(http.StatusOK, answer))
+	endpoint := httptest.NewServer(bareCommand(auth.DeriveKey([]byte(testAuthSecret), auth.AccessTokenLabel),
+		func() (int, []byte) { return http.StatusOK, answer }))
 	s.b.Cleanup(endpoint.Close)
 	return dialClients(s.b, endpoint.URL, n)
 }

@@ -44,20 +44,20 @@ func TestARollingRestartUnderLoad(t *testing.T) {
 	require.Empty(t, tr.doubts, "requests that failed: %v\n%s", tr.faults, f.logs())
 }
 
-// loggedIn is somebody who is logged in, on all nodes.
-type loggedIn struct {
+// loggedInUser is somebody who is logged in, on all nodes.
+type loggedInUser struct {
 	fleet *fleet
 	sessionTokens
 }
 
-func logIn(f *fleet) *loggedIn {
+func logIn(f *fleet) *loggedInUser {
 	f.t.Helper()
-	return &loggedIn{f, tokensOf(f.t, call(f.client, http.MethodPost, f.all()[0].process.Load().url+"/api/auth/login", "",
+	return &loggedInUser{f, tokensOf(f.t, call(f.client, http.MethodPost, f.all()[0].process.Load().url+"/api/auth/login", "",
 		map[string]string{"email": ada, "password": persistence.SeedAgentPassword}))}
 }
 
 // still checks that every node takes the access token, and one the refresh token.
-func (l *loggedIn) still() {
+func (l *loggedInUser) still() {
 	l.fleet.t.Helper()
 	for _, n := range l.fleet.all() {
 		url := n.process.Load().url

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"regexp"
 	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // errHelp is returned when help was asked for and has been printed.
@@ -60,6 +62,13 @@ func buildVersion() string {
 		}
 	}
 	return v + " " + info.GoVersion
+}
+
+// goCollector tells scrapes about the runtime, and of the heap also what was
+// alive when garbage was last collected.
+func goCollector() prometheus.Collector {
+	return collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
+		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc/heap/live:bytes$`)}))
 }
 
 // buildInfo tells scrapes which version runs.

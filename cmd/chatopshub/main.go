@@ -45,6 +45,7 @@ func commands() []command {
 		{"seed", "create the first organization and its administrator", seed},
 		{"simulate", "play customers on WhatsApp and Messenger against a running server", simulate},
 		{"cluster", "start three nodes on this machine, or make what a cluster needs", clusterCommand},
+		{"bench", "measure a server under load, print, draw and write down what it can do", runBench},
 		{"report", "print and draw the figures of an organization or an agent", reportFigures},
 		{"version", "print the version", version},
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -77,8 +76,6 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
-
-var listeningAt = regexp.MustCompile(`REST API +(http://\S+)/api`)
 
 // startProcess runs `chatopshub serve` on a free port and returns once it
 // answers.

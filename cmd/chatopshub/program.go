@@ -112,7 +112,7 @@ func startAmid(ctx context.Context, cfg Config, logger *slog.Logger, around surr
 			err = errors.Join(err, p.close())
 		}
 	}()
-	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.metrics.MustRegister(goCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.metrics.MustRegister(buildInfo())
 	for _, step := range []func(context.Context) error{
 		p.openTracing, p.openDatabase, p.openValkey, p.openFiles, p.openStorage, p.checkFolder,

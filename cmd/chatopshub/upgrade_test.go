@@ -131,7 +131,7 @@ func (f *releases) url(i int) string { return "http://" + f.nodes[i%len(f.nodes)
 type upgradeLoad struct {
 	t        *testing.T
 	tenant   *tenantRows
-	releases    *releases
+	releases *releases
 	client   *http.Client
 	agents   []testAgent
 	acked    *ledger

@@ -127,7 +127,9 @@ func TestRecovery(t *testing.T) {
 		require.JSONEq(t, `{"ok":true}`, c.ask(fmt.Sprintf(`["join:conversation",{"conversationId":%q}]`, id)))
 	}
 	b.publish(p.Organization, 1, org) // before anybody is there
+	require.False(t, b.Listens(p.Organization))
 	c, g := b.enterRooms(t, "good")
+	require.True(t, b.Listens(p.Organization))
 	join(c, early)
 	b.publish(p.Organization, 2, org)                           // 2, 3
 	b.publish(p.Organization, 1, domain.ConversationRoom(late)) // 4: not yet joined
