@@ -15,6 +15,10 @@ FUZZTIME ?= 60s
 HOSTILE_FOR ?= 5m
 # Which benchmarks make bench runs, by regular expression.
 BENCH ?= .
+# How often make torture does each fault to a cluster, and by which tests; make
+# test does each once.
+CLUSTER_ROUNDS ?= 20
+CLUSTER_TESTS := TestLosingANodeIsANonEvent|TestAgentsOnAllNodesRace|TestARollingRestart|TestAClusterOutlives
 # What is tested with the real HAProxy, and a real Valkey or Redis, runs where they
 # are. CI has them.
 TAGS := $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v haproxy >/dev/null && command -v valkey-server redis-server >/dev/null && echo haproxy)
@@ -75,8 +79,9 @@ bench-report: build ## measure a server under load (10 minutes), print, draw and
 	@exec $(BINARY) bench
 
 .PHONY: torture
-torture: ## send at full size: ten crashes, and a thousand customers
+torture: ## send at full size (ten crashes, a thousand customers), and break a cluster CLUSTER_ROUNDS=20 times in every way
 	TORTURE=1 $(TESTDB) go test -v -count=1 -run='TestNoCustomerGetsATextTwiceOverCrashes|TestManyConversationsBothWays' ./cmd/chatopshub
+	CLUSTER_ROUNDS=$(CLUSTER_ROUNDS) $(TESTDB) go test -v -count=1 -timeout=2h -run='$(CLUSTER_TESTS)' ./cmd/chatopshub
 
 .PHONY: browser
 browser: test-tools ## watch a page in headless Chromium whose network goes and whose laptop sleeps

@@ -26,8 +26,9 @@ import (
 	"github.com/chatopshub/chatopshub/persistence/persistencetest"
 )
 
-// testLease is the lease of the tests' nodes: short, to wait for it less.
-const testLease = 2 * time.Second
+// testLease is the lease of the tests' nodes: short, to wait for it less. At
+// full size it is the default.
+const testLease, fullLease = 2 * time.Second, 5 * time.Second
 
 // fleet is a cluster of real processes with a real PostgreSQL and, where this
 // machine has one, a real Valkey or Redis.
@@ -66,6 +67,9 @@ type fleetConfig struct {
 func startFleet(t testing.TB, cfg fleetConfig) *fleet {
 	t.Helper()
 	f := &fleet{t: t, db: cfg.db, valkey: startTestValkey(t), lease: testLease, more: cfg.environ}
+	if rounds(t) > 1 {
+		f.lease = fullLease
+	}
 	f.more = append(f.more, "STORAGE_PATH="+t.TempDir())
 	if f.db == nil {
 		f.db = persistencetest.New(t)
