@@ -308,20 +308,72 @@ func (fo *follower) compare(stored map[domain.ConversationID][]string, inOrder b
 	return nil
 }
 
+// lateMost is how many assignments of one conversation a lost node has stored
+// and not told: one that is taken and given back.
+const lateMost = 2
+
 // isPart reports whether part is a part of all without a gap, at its beginning
-// or its end where asked for.
+// or its end where asked for. Unless it has to be in order, some of what was
+// before it may have come late.
 func isPart(all, part []string, begins, ends, inOrder bool) bool {
-	if !inOrder {
-		part = slices.Sorted(slices.Values(part))
-	}
-	for at := range len(all) - len(part) + 1 {
-		window := all[at : at+len(part)]
-		if !inOrder {
-			window = slices.Sorted(slices.Values(window))
+	if inOrder {
+		for at := range len(all) - len(part) + 1 {
+			if slices.Equal(all[at:at+len(part)], part) && (!begins || at == 0) && (!ends || at+len(part) == len(all)) {
+				return true
+			}
 		}
-		if slices.Equal(window, part) && (!begins || at == 0) && (!ends || at+len(part) == len(all)) {
-			return true
+		return false
+	}
+	for late := range min(lateMost, len(part)) + 1 {
+		length := len(part) - late
+		for at := range len(all) - length + 1 {
+			if (!begins || at == 0) && (!ends || at+length == len(all)) && hasLate(all[:at], all[at:at+length], part) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// hasLate reports whether part is the window, in any order, and otherwise what
+// was before it.
+func hasLate(before, window, part []string) bool {
+	rest, before := slices.Clone(part), slices.Clone(before)
+	for _, w := range window {
+		i := slices.Index(rest, w)
+		if i < 0 {
+			return false
+		}
+		rest = slices.Delete(rest, i, i+1)
+	}
+	for _, r := range rest {
+		i := slices.Index(before, r)
+		if i < 0 {
+			return false
+		}
+		before = slices.Delete(before, i, i+1)
+	}
+	return true
+}
+
+// TestWhatIsPartOfATrail checks the checker.
+func TestWhatIsPartOfATrail(t *testing.T) {
+	t.Parallel()
+	all := []string{"a", "R", "b", "R", "c"}
+	for _, c := range []struct {
+		part          []string
+		begins, ends  bool
+		order, anyhow bool
+	}{
+		{[]string{"a", "R", "b"}, true, false, true, true},
+		{[]string{"b", "R", "c"}, false, true, true, true},
+		{[]string{"R", "c", "b"}, false, true, false, true},
+		{[]string{"R", "c", "a"}, false, true, false, true},
+		{[]string{"a", "b"}, true, false, false, false},
+		{[]string{"R", "b", "R"}, false, true, false, false},
+		{[]string{"c", "c"}, false, true, false, false},
+	} {
+		require.Equal(t, c.order, isPart(all, c.part, c.begins, c.ends, true), "%v", c.part)
+		require.Equal(t, c.anyhow, isPart(all, c.part, c.begins, c.ends, false), "%v", c.part)
+	}
 }
