@@ -232,7 +232,7 @@ func verifyAssignment(t *testing.T, event AuditType, caller User, before Convers
 	told := change.Notices[0].Payload.(AssignmentChanged)
 	require.Equal(t, AssignmentChanged{
 		Conversation: before.ID, Status: change.After.Status, Holder: ref(change.After.Holder),
-		Previous: ref(before.Holder), Event: event,
+		Previous: ref(before.Holder), Event: event, Version: change.After.Version,
 	}, told)
 	require.False(t, change.Notices[1].Activity)
 }

@@ -101,6 +101,7 @@ type (
 		Holder       *UserID            `json:"assignedAgentId"`
 		Previous     *UserID            `json:"previousAgentId"`
 		Event        AuditType          `json:"eventType"`
+		Version      int64              `json:"version"` // of the conversation by then, as in conversation.updated
 	}
 	// MessageCreated is the payload of message.created.
 	MessageCreated struct {
@@ -253,7 +254,7 @@ func (d *decision) assignmentPayload() (AssignmentChanged, bool) {
 		case AuditAccepted, AuditReleased, AuditReassigned, AuditAgentDisconnected, AuditCompleted, AuditReopened:
 			return AssignmentChanged{
 				Conversation: d.c.ID, Status: d.c.Status, Holder: ref(d.c.Holder),
-				Previous: ref(e.Facts.Previous), Event: e.Type,
+				Previous: ref(e.Facts.Previous), Event: e.Type, Version: d.c.Version,
 			}, true
 		}
 	}

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -104,7 +105,7 @@ func TestAssignmentChangedPayload(t *testing.T) {
 		}
 		n := notice(t, th.must(step.cmd), EventAssignmentChanged)
 		require.Equal(t, []Room{OrgRoom(testOrg)}, n.Rooms)
-		golden(t, "{"+id+step.want+"}", n.Payload)
+		golden(t, fmt.Sprintf(`{%s%s,"version":%d}`, id, step.want, th.c.Version), n.Payload)
 	}
 }
 
