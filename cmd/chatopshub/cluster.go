@@ -128,9 +128,7 @@ func (p *program) drain(ctx context.Context) error {
 	noticed := time.After(drainLeast)
 	if err := p.cluster.member.Drain(ctx); err != nil {
 		p.logger.Warn("the cluster isn't told that this node leaves: it will notice", "error", err)
-		return nil
-	}
-	if err := p.actors.system.Vacated(ctx); err != nil {
+	} else if err := p.actors.system.Vacated(ctx); err != nil {
 		p.logger.Warn("not everything has moved to other nodes", "error", err)
 	}
 	select {
