@@ -47,7 +47,7 @@ func TestDevelopmentNeedsNothing(t *testing.T) {
 			ConversationIdleTTL: 5 * time.Minute, DeadLettersMax: 100_000,
 		},
 		Socket:  SocketConfig{PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, RecoveryWindow: 2 * time.Minute},
-		Cluster: ClusterConfig{LeaseTTL: 5 * time.Second},
+		Cluster: ClusterConfig{Name: "chatopshub", LeaseTTL: 5 * time.Second},
 		Log:     LogConfig{Level: slog.LevelInfo, Format: "text"},
 		Seed:    SeedConfig{AdminEmail: "admin@chatopshub.local", AdminPassword: "admin123"},
 	}, got)
